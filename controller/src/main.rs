@@ -1,0 +1,2 @@
+//! The SPLAY controller.
+fn main() {}

@@ -1,0 +1,34 @@
+//! The job table an instance receives, and the node lists in it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Node;
+
+/// How the nodes of a list are chosen (manual, "Local execution vs. deployment").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum ListType {
+    /// The first nodes of the job, the same for all.
+    #[default]
+    Head,
+    /// Random other nodes, never the instance itself.
+    Random,
+}
+
+/// What one instance is told about the job it belongs to: the global `job` in Lua.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Identifier of the job (`job.ref`).
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// This instance's own address (`job.me`).
+    pub me: Node,
+    /// Rank in the job's full list, from 1 (`job.position`).
+    pub position: u32,
+    /// Instances in the job (`job.total`).
+    pub total: u32,
+    /// How `nodes` was chosen (`job.list_type`).
+    pub list_type: ListType,
+    /// The list (`job.nodes`, indexable and callable; `job.get_live_nodes()`).
+    pub nodes: Vec<Node>,
+}

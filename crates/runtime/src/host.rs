@@ -1,0 +1,171 @@
+//! What a host (the `splay` command, jobd, the simulator) says to a worker and hears from it.
+//! Plain data: no VM, no sockets.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use splay_protocol::Job;
+
+use crate::program::Program;
+
+/// How much of the machine a program may see.
+#[derive(Debug, Clone, Default)]
+pub enum Mode {
+    /// `splay lua`: a plain interpreter; `print` and `io` are the process's own, C modules load.
+    Interpreter,
+    /// `splay run`: like a plain interpreter, but `print`, `io.write`, `io.stdout` and `io.stderr`
+    /// become [`Report::Output`] lines of the instance.
+    #[default]
+    Hosted,
+    /// The manual's sandbox: denied functions, restricted io and sockets.
+    Sandboxed(Sandbox),
+}
+
+/// Limits of the manual's sandbox (restricted_io and restricted_socket settings).
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    /// Root of the instance's flat file system.
+    pub directory: PathBuf,
+    /// Total bytes of all files.
+    pub max_disk_bytes: u64,
+    /// Number of files.
+    pub max_files: u32,
+    /// Open files.
+    pub max_file_descriptors: u32,
+    /// Bytes sent over the instance's life.
+    pub max_send_bytes: u64,
+    /// Bytes received over the instance's life.
+    pub max_receive_bytes: u64,
+    /// Open TCP sockets, and separately UDP sockets.
+    pub max_sockets: u32,
+    /// First and last port that may be bound; `None`: any.
+    pub ports: Option<(u16, u16)>,
+    /// Hosts that may not be contacted; `*` is a wildcard.
+    pub blacklist: Vec<String>,
+    /// Fraction of outgoing datagrams dropped, 0 to 1.
+    pub udp_drop_ratio: f64,
+}
+
+/// Everything needed to start one instance.
+#[derive(Debug, Clone)]
+pub struct InstanceConfig {
+    /// The program, loaded once and shared.
+    pub program: Arc<Program>,
+    /// `arg[1]`, `arg[2]`, ...
+    pub arguments: Vec<String>,
+    /// The global `job`; `None` leaves it nil.
+    pub job: Option<Job>,
+    /// Plain, hosted or sandboxed.
+    pub mode: Mode,
+    /// Whether LuaJIT's compiler is on.
+    pub jit: bool,
+    /// Seed of `math.random`; `None`: unpredictable.
+    pub seed: Option<u64>,
+    /// Lua heap limit in bytes; `None`: no limit.
+    pub max_memory_bytes: Option<usize>,
+}
+
+/// What holds for all instances of a worker.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// Longest time a thread may run without yielding; `None`: for ever.
+    pub slice: Option<Duration>,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        WorkerConfig { slice: Some(Duration::from_secs(10)) }
+    }
+}
+
+/// Number of an instance, chosen by the host (`splay run`: its position in the job).
+pub type InstanceNumber = u32;
+
+/// Which stream a line was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// `print`, `io.write`, logs.
+    Out,
+    /// `io.stderr`, uncaught errors.
+    Err,
+}
+
+/// Why an instance ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndReason {
+    /// Nothing was left to run.
+    Finished,
+    /// `os.exit(code)` or `events.exit()` (code 0).
+    Exit(i32),
+    /// The main chunk raised an error: message with traceback.
+    Error(String),
+    /// The host stopped it.
+    Stopped,
+    /// It asked for more memory than its limit and did not recover.
+    Memory,
+}
+
+/// What an instance used, from its start to now or to its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// Time spent running the instance's code and its native calls.
+    pub cpu: Duration,
+    /// Lua heap now (at the end: just before it was closed), bytes.
+    pub memory_bytes: u64,
+    /// Payload bytes sent and received on all sockets.
+    pub sent_bytes: u64,
+    /// See `sent_bytes`.
+    pub received_bytes: u64,
+    /// Remote calls made (rpc, urpc, rpcq).
+    pub calls_made: u64,
+    /// Remote calls served.
+    pub calls_served: u64,
+    /// Threads that died of an uncaught error.
+    pub thread_errors: u64,
+}
+
+/// What a worker tells its host. Times are wall-clock (or virtual) time since 1970.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Report {
+    /// The main chunk is about to run.
+    Started {
+        /// Which instance.
+        instance: InstanceNumber,
+        /// When.
+        at: Duration,
+    },
+    /// One line of output, without its newline.
+    Output {
+        /// Which instance.
+        instance: InstanceNumber,
+        /// When.
+        at: Duration,
+        /// Where to.
+        stream: Stream,
+        /// The line; any bytes.
+        line: Vec<u8>,
+    },
+    /// A thread died of an uncaught error (the instance goes on).
+    ThreadDied {
+        /// Which instance.
+        instance: InstanceNumber,
+        /// When.
+        at: Duration,
+        /// Message and traceback naming the program's file and line.
+        error: String,
+        /// It was cut because it ran longer than the slice without yielding.
+        cut: bool,
+    },
+    /// The instance is gone.
+    Ended {
+        /// Which instance.
+        instance: InstanceNumber,
+        /// When.
+        at: Duration,
+        /// Why.
+        reason: EndReason,
+        /// What it had used.
+        usage: Usage,
+    },
+}

@@ -1,0 +1,6 @@
+//! Runs SPLAY applications: one [`mlua`] LuaJIT state per instance, a coroutine scheduler,
+//! native libraries, limits. Knows no daemon, no controller and no HTTP.
+
+pub mod driver;
+pub mod host;
+pub mod program;

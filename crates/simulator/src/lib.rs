@@ -1,0 +1,1 @@
+//! The deterministic driver: a virtual clock and an in-memory network.

@@ -1,0 +1,2 @@
+//! The SPLAY daemon.
+fn main() {}
