@@ -4,3 +4,4 @@
 pub mod driver;
 pub mod host;
 pub mod program;
+pub mod real;
