@@ -3,6 +3,10 @@
 
 pub mod codec;
 pub mod compat;
+pub mod core;
 pub mod driver;
 pub mod host;
 pub mod program;
+pub mod scheduler;
+pub mod vm;
+pub mod worker;
