@@ -106,7 +106,8 @@ local function method(level)
   end
 end
 
-for level, names in ipairs { "debug d", "notice info n i", "warning warn w", "error e", "print p" } do
+local level_names = { "debug d", "notice info n i", "warning warn w", "error e", "print p" }
+for level, names in ipairs(level_names) do
   local log_at = method(level)
   for name in names:gmatch("%a+") do methods[name] = log_at end
 end

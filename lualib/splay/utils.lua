@@ -100,7 +100,8 @@ function M.print_r(value, indent)
     end
     path[t] = nil
   end
-  if type(value) == "table" then walk(value, indent or "") else print((indent or "") .. tostring(value)) end
+  indent = indent or ""
+  if type(value) == "table" then walk(value, indent) else print(indent .. tostring(value)) end
 end
 M.pr = M.print_r
 

@@ -27,7 +27,8 @@ describe("log", function()
 
   it("has short names", function()
     log.global_level = 1
-    for _, name in ipairs { "d", "n", "i", "info", "w", "warn", "e", "p" } do log[name](log, name) end
+    local names = { "d", "n", "i", "info", "w", "warn", "e", "p" }
+    for _, name in ipairs(names) do log[name](log, name) end
     expect(lines).same({ "D: d", "N: n", "N: i", "N: info", "W: w", "W: warn", "E: e", "p" })
   end)
 

@@ -54,7 +54,8 @@ describe("expect", function()
   end)
 
   it("names file and line", function()
-    expect(function() expect(1).equal(2) end).errors("test_test.lua:%d+: expected equal to 2, got 1")
+    local where = "test_test.lua:%d+: "
+    expect(function() expect(1).equal(2) end).errors(where .. "expected equal to 2, got 1")
     expect(function() expect("a\nb").is_nil() end).errors('expected nil, got "a\\nb"')
     expect(function() expect({ 1, a = 2 }).is_nil() end).errors("got {1, a = 2}")
   end)
