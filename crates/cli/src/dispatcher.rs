@@ -1,7 +1,7 @@
 //! Owns the truth about a run: takes what workers and signals say, one at a time, decides when
 //! everything is to stop and when it is over, and tells the reporters.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, TryRecvError};
 use splay_runtime::host::{Report, Usage};
@@ -73,6 +73,7 @@ enum Phase {
 #[derive(Debug)]
 pub struct Dispatcher {
     plan: Plan,
+    begun: Instant,
     phase: Phase,
     workers_left: u32,
     ledger: Ledger,
@@ -82,7 +83,7 @@ impl Dispatcher {
     /// A run about to start.
     pub fn new(plan: Plan) -> Dispatcher {
         let ledger = Ledger::new(plan.instances);
-        Dispatcher { phase: Phase::Running, workers_left: plan.workers, ledger, plan }
+        Dispatcher { begun: Instant::now(), phase: Phase::Running, workers_left: plan.workers, ledger, plan }
     }
 
     /// Sees the run through to its end.
@@ -166,7 +167,7 @@ impl Dispatcher {
     }
 
     fn now(&self) -> Duration {
-        SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().saturating_sub(self.plan.start)
+        self.begun.elapsed()
     }
 
     /// When something happens by itself.

@@ -68,7 +68,7 @@ impl Ledger {
             What::ThreadDied { instance, error, .. } => {
                 let entry = self.entry(*instance);
                 entry.thread_errors += 1;
-                entry.first_thread_error.get_or_insert_with(|| first_line(error).to_owned());
+                entry.first_thread_error.get_or_insert_with(|| reason(error).to_owned());
             }
             What::Ended { instance, ending, usage } => {
                 let entry = self.entry(*instance);
@@ -173,6 +173,12 @@ impl Ledger {
     }
 }
 
+/// Why a thread died: the part of `[splay.events] E: thread: 0x... DIE (error: why)` that differs.
+fn reason(error: &str) -> &str {
+    let line = first_line(error);
+    line.split_once("(error: ").and_then(|(_, why)| why.strip_suffix(')')).unwrap_or(line)
+}
+
 /// The part of an error that is not its traceback.
 pub fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or("")
@@ -221,7 +227,7 @@ mod tests {
     #[test]
     fn remembers_the_first_thread_error() {
         let mut ledger = Ledger::new(1);
-        for error in ["a.lua:1: one\nstack traceback:\n...", "a.lua:2: two"] {
+        for error in ["[splay.events] E: thread: 0x1 DIE (error: a.lua:1: one)\nstack ...", "two"] {
             apply(&mut ledger, What::ThreadDied { instance: 1, error: error.into(), cut: false });
         }
         let (_, entry) = ledger.instances().next().unwrap();

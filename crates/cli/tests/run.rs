@@ -135,7 +135,7 @@ fn a_thread_that_dies_does_not_fail_its_instance() {
     );
     let outcome = place.run(1, &[]).ended(0);
     assert_eq!(outcome.lines(), ["still here"]);
-    assert!(outcome.err.contains("thread died: ") && outcome.err.contains("app.lua:4: oops"), "{outcome:?}");
+    assert!(outcome.err.contains("DIE (error: app.lua:4: oops)"), "{outcome:?}");
     assert_eq!(place.summary()["per_instance"][0]["threads_died"], 1);
 }
 

@@ -65,7 +65,7 @@ pub fn execute(args: LuaArgs) -> Result<ExitCode, Failure> {
         seed: None,
         max_memory_bytes: None,
     };
-    let mut thread_died = |error: &str| complain(error);
+    let mut thread_died = |error: &str| write_line(Stream::Err, error.as_bytes());
     let reason = run_alone(config, Alone { line: &mut write_line, thread_died: &mut thread_died })?;
     let status = match reason {
         EndReason::Finished => 0,

@@ -76,7 +76,7 @@ impl Reporter for InstanceLogs {
                 }
             }
             What::ThreadDied { instance, error, .. } => {
-                self.lines(*instance, at, "! ", &format!("thread died: {error}"));
+                self.lines(*instance, at, "! ", error);
             }
             What::Ended { instance, ending, .. } => {
                 self.lines(*instance, at, "= ", &ending.to_string());

@@ -18,7 +18,8 @@ pub fn bar() -> Option<ProgressBar> {
         return None;
     }
     let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}").expect("well-formed template");
-    Some(ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style))
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style);
+    Some(bar.with_message("starting"))
 }
 
 /// Moves the progress line.

@@ -187,9 +187,8 @@ impl Reporter for Terminal {
                     self.line(*stream, *instance, at, line, None)?;
                 }
             }
-            What::ThreadDied { instance, error, cut } if self.shows(*instance) => {
-                let what = if *cut { "thread cut" } else { "thread died" };
-                for line in format!("{what}: {error}").lines() {
+            What::ThreadDied { instance, error, .. } if self.shows(*instance) => {
+                for line in error.lines() {
                     self.line(Stream::Err, *instance, at, line.as_bytes(), Some(AnsiColor::Red))?;
                 }
             }
