@@ -27,7 +27,7 @@ Exit status: what the program gives to os.exit, 0 at its normal end, 1 after an 
 /// Run a program as a plain Lua interpreter does, with the SPLAY libraries on its path.
 ///
 /// `arg` is set; io and os are whole; C modules load. The program may use `require
-/// \"splay.base\"` and everything else of the libraries.
+/// "splay.base"` and everything else of the libraries.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, disable_version_flag = true)]
 pub struct LuaArgs {

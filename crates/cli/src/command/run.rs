@@ -51,7 +51,7 @@ Ctrl-C stops all instances and writes the summary; a second Ctrl-C does not wait
 /// Each instance gets the global `job` as utils.generate_job makes it: job.me is
 /// 127.0.0.1:(first port + position - 1), job.position is its number from 1, job.nodes its list.
 #[derive(Debug, Args)]
-#[command(after_long_help = const_format())]
+#[command(after_long_help = after_help())]
 pub struct RunArgs {
     /// The application's Lua file.
     #[arg(value_name = "APP.lua")]
@@ -106,12 +106,12 @@ pub struct RunArgs {
     /// No progress line (there is none anyway unless standard error is a terminal).
     #[arg(long)]
     pub no_progress: bool,
-    /// Arguments of the application: arg[1], arg[2] ...
+    /// What the application finds in `arg`.
     #[arg(last = true, value_name = "ARGS")]
     pub arguments: Vec<String>,
 }
 
-fn const_format() -> String {
+fn after_help() -> String {
     format!("{EXAMPLES}\n{STATUSES}")
 }
 

@@ -1,4 +1,4 @@
-//! instances/<n>.log: the lines of each instance, with seconds since the start of the run.
+//! `instances/<n>.log`: the lines of each instance, with seconds since the start of the run.
 
 use std::fs::OpenOptions;
 use std::io::Write;
