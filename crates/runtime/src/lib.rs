@@ -7,6 +7,7 @@ pub mod core;
 pub mod driver;
 pub mod host;
 pub mod program;
+pub mod real;
 pub mod scheduler;
 pub mod vm;
 pub mod worker;
