@@ -44,11 +44,11 @@ pub const MD5_MODULE: Module =
 
 macro_rules! algorithms {
     ($($variant:ident: $($name:literal)|+),*) => {
-        /// A digest being computed. Plain data: dropping it does nothing.
+        /// A digest being computed. Owns no memory: dropping it can do no more than clear it.
         #[derive(Clone)]
         enum Digest { $($variant($variant)),* }
 
-        /// A keyed digest being computed. Plain data: dropping it does nothing.
+        /// A keyed digest being computed. Owns no memory: dropping it can do no more than clear it.
         #[derive(Clone)]
         enum Keyed { $($variant(Hmac<$variant>)),* }
 
@@ -125,14 +125,14 @@ struct Object<H> {
 const SLACK: usize = 16;
 
 fn align<H>(memory: *mut std::ffi::c_void) -> *mut Object<H> {
-    const { assert!(align_of::<Object<H>>() <= SLACK && !std::mem::needs_drop::<Object<H>>()) };
+    const { assert!(align_of::<Object<H>>() <= SLACK) };
     memory.wrapping_byte_add(memory.align_offset(align_of::<Object<H>>())).cast()
 }
 
 fn push_object<H: Hash>(stack: Stack, object: Object<H>, methods: &[(&CStr, ffi::lua_CFunction)]) {
     let memory = align::<H>(stack.new_userdata(size_of::<Object<H>>() + SLACK));
-    // SAFETY: the memory is aligned and large enough, and nothing needs to be dropped when Lua
-    // frees it. `luaL_newmetatable` pushes the registry's table of that name.
+    // SAFETY: the memory is aligned and large enough; what owns no memory may be freed by Lua
+    // without being dropped. `luaL_newmetatable` pushes the registry's table of that name.
     let new = unsafe {
         memory.write(object);
         ffi::luaL_newmetatable_(stack.raw(), H::TYPE.as_ptr()) != 0
