@@ -16,9 +16,10 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 fn test_files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lualib/tests");
+    let folder = folder.canonicalize().expect("lualib/tests exists");
     let wanted = std::env::var("LUALIB_TEST").ok().map(|name| format!("{name}_test.lua"));
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
-        .expect("lualib/tests exists")
+        .expect("readable folder")
         .map(|entry| entry.expect("directory entry").path())
         .filter(|path| {
             let name = path.file_name().expect("has a name").to_string_lossy();
