@@ -1,8 +1,13 @@
 //! Native library modules, and the native part of the globals every instance has.
 
 mod base;
+mod base64;
+mod benc;
+mod crypto;
+mod data_bits;
 mod events;
 mod job;
+mod json;
 mod misc;
 
 use mlua::ffi;
@@ -11,7 +16,17 @@ use crate::host::InstanceConfig;
 use crate::vm::{Ctx, Module, Stack};
 
 /// Every native module that `require` can open.
-pub static MODULES: &[Module] = &[events::MODULE, misc::MODULE, base::MODULE];
+pub static MODULES: &[Module] = &[
+    events::MODULE,
+    misc::MODULE,
+    base::MODULE,
+    base64::MODULE,
+    benc::MODULE,
+    crypto::MODULE,
+    crypto::MD5_MODULE,
+    data_bits::MODULE,
+    json::MODULE,
+];
 
 /// Sets the native globals.
 pub(crate) fn install(cx: &Ctx, stack: Stack, config: &InstanceConfig) {
