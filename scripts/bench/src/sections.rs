@@ -93,7 +93,7 @@ pub fn pieces(splay: &Splay) -> anyhow::Result<String> {
         ("sleep_many", "100,000 threads created, put to sleep and woken", AtMost(0.5)),
         ("timers", "10,000 timers over 2 s, lateness at p99", AtMost(2.0)),
         ("fire_wait", "fire and wait there and back", AtLeast(2.0)),
-        ("queens", "nine queens", Target::None),
+        ("queens", "ten queens", Target::None),
         ("sieve", "primes up to 2,000,000", Target::None),
     ];
     let mut table = Table::new(&["work", "compiler off", "compiler on", "target"]);
