@@ -157,6 +157,8 @@ pub struct Ctx {
     /// Counters of the summary.
     pub counters: Counters,
     pub(super) cpu: Cell<Duration>,
+    /// The driver's time when the worker last turned to this instance.
+    pub(super) clock: Cell<Duration>,
     pub(super) partial: RefCell<[Vec<u8>; 2]>,
     /// State of native modules, by type.
     extensions: RefCell<Vec<Rc<dyn std::any::Any>>>,
@@ -212,6 +214,7 @@ impl Ctx {
             watch,
             counters: Counters::default(),
             cpu: Cell::default(),
+            clock: Cell::default(),
             partial: RefCell::default(),
             extensions: RefCell::default(),
         }
@@ -263,6 +266,13 @@ impl Ctx {
     #[inline]
     pub fn now(&self) -> Duration {
         self.driver.borrow().now()
+    }
+
+    /// When the worker last turned to this instance: at most one slice behind [`Ctx::now`], and
+    /// free.
+    #[inline]
+    pub fn recent(&self) -> Duration {
+        self.clock.get()
     }
 
     /// Per-instance state of a native module, made at the first use.

@@ -163,7 +163,12 @@ impl Carrier for Rpc {
         &self.common
     }
 
-    fn encode(&self, stack: crate::vm::Stack, call: Option<i32>, outgoing: &mut Outgoing) -> Result<(), String> {
+    fn encode(
+        &self,
+        stack: crate::vm::Stack,
+        call: Option<i32>,
+        outgoing: &mut Outgoing,
+    ) -> Result<(), String> {
         outgoing.number = self.next.get() + 1;
         self.next.set(outgoing.number);
         match call {
@@ -349,11 +354,12 @@ impl Connection {
     }
 
     fn serve(self: &Rc<Self>, cx: &Ctx, request: &[u8]) {
-        let fields = Reader::new(request).and_then(|reader| Ok((reader.find(b"type")?, reader.find(b"call")?)));
+        let fields =
+            Reader::new(request).and_then(|reader| Ok((reader.find(b"type")?, reader.find(b"call")?)));
         match fields {
             Ok((Some(kind), _)) if kind.as_bytes() == Some(b"ping") => self.reply(cx, b"t"),
             Ok((Some(kind), Some(call))) if kind.as_bytes() == Some(b"call") => {
-                match serve(cx, call.raw(), Box::new(Answer(self.clone()))) {
+                match serve(cx, call.raw(), || Box::new(Answer(self.clone()))) {
                     Served::Running => {}
                     Served::Results(results) => self.reply(cx, &results),
                     Served::Error(error) => self.reply(cx, &error_reply(&error)),
@@ -382,7 +388,8 @@ impl Connection {
 
 impl Service for Connection {
     fn ready(&self, cx: &Ctx, _socket: SocketId, readable: bool, writable: bool) {
-        let me = self.server.upgrade().and_then(|server| server.connections.borrow().get(&self.socket).cloned());
+        let me =
+            self.server.upgrade().and_then(|server| server.connections.borrow().get(&self.socket).cloned());
         let Some(me) = me else { return };
         if readable && !self.busy.get() {
             me.receive(cx);
@@ -404,8 +411,9 @@ struct Answer(Rc<Connection>);
 
 impl End for Answer {
     fn ended(self: Box<Self>, cx: &Ctx, ended: Outcome<'_>) {
-        match outcome(&ended) {
-            Ok(results) => self.0.reply(cx, &results),
+        let mut results = Vec::with_capacity(64);
+        match outcome(&ended, &mut results) {
+            Ok(()) => self.0.reply(cx, &results),
             Err(error) => self.0.reply(cx, &error_reply(&error)),
         }
     }
