@@ -183,7 +183,12 @@ impl Driver for RealDriver {
         if entry.family != family_of(&address) {
             return Err(Errno::AFNOSUPPORT.into());
         }
-        match net::connect(&entry.descriptor, &address) {
+        let mut result = net::connect(&entry.descriptor, &address);
+        if result == Err(Errno::CONNABORTED) {
+            // Linux tells once more that the attempt before this one failed.
+            result = net::connect(&entry.descriptor, &address);
+        }
+        match result {
             Ok(()) => Ok(()),
             // An interrupted connect goes on in the kernel, as one in progress does.
             Err(Errno::INPROGRESS | Errno::INTR) => Err(Errno::AGAIN.into()),

@@ -43,6 +43,8 @@ pub struct VirtualDriver {
     network: Network,
     random: Xoshiro256PlusPlus,
     waker: VirtualWaker,
+    /// The last `poll` found something without moving the clock.
+    stood_still: bool,
 }
 
 impl VirtualDriver {
@@ -53,6 +55,7 @@ impl VirtualDriver {
             network: Network::new(config),
             random: Xoshiro256PlusPlus::seed_from_u64(seed),
             waker: VirtualWaker::default(),
+            stood_still: false,
         }
     }
 
@@ -191,7 +194,10 @@ impl Driver for VirtualDriver {
             self.pass_to(self.now + PASS, wakes);
             return Ok(());
         }
-        let mut woken = self.pass_to(self.now, wakes) || !wakes.is_empty();
+        // A program that leaves a watched socket unread may not stop the clock for the others.
+        let at_once = if self.stood_still { self.now + PASS } else { self.now };
+        let mut woken = self.pass_to(at_once.min(limit), wakes) || !wakes.is_empty();
+        self.stood_still = woken;
         while !woken {
             match self.network.next_event() {
                 Some(at) if at <= limit => woken = self.pass_to(at, wakes),
