@@ -210,6 +210,8 @@ pub trait Driver {
     fn shutdown(&mut self, socket: SocketId, how: Shutdown) -> io::Result<()>;
     /// Closes and forgets the socket. Unknown ids are ignored.
     fn close(&mut self, socket: SocketId);
+    /// Closes every socket of an owner and forgets its queries.
+    fn close_all(&mut self, owner: Owner);
     /// Local address.
     fn local_address(&self, socket: SocketId) -> io::Result<SocketAddr>;
     /// Address of the peer.

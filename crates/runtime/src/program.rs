@@ -50,7 +50,9 @@ impl Program {
         source: &[u8],
         directory: Option<PathBuf>,
     ) -> Result<Program, ProgramError> {
-        let _ = source;
-        Ok(Program { name: name.to_owned(), directory, bytecode: Vec::new() })
+        let prepared = crate::compat::prepare(source);
+        let bytecode = crate::vm::compile_program(&format!("@{name}"), &prepared)
+            .map_err(|message| ProgramError::Syntax { message })?;
+        Ok(Program { name: name.to_owned(), directory, bytecode })
     }
 }

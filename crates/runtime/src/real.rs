@@ -270,6 +270,10 @@ impl Driver for RealDriver {
         self.sockets.try_remove(socket.0 as usize);
     }
 
+    fn close_all(&mut self, owner: Owner) {
+        self.sockets.retain(|_, socket| socket.owner != owner);
+    }
+
     fn local_address(&self, socket: SocketId) -> io::Result<SocketAddr> {
         inet(Some(net::getsockname(self.fd(socket)?)?))
     }

@@ -157,6 +157,10 @@ impl Driver for VirtualDriver {
         self.network.close(socket);
     }
 
+    fn close_all(&mut self, owner: Owner) {
+        self.network.close_all(owner);
+    }
+
     fn local_address(&self, socket: SocketId) -> io::Result<SocketAddr> {
         self.network.local_address(socket)
     }

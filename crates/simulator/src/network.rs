@@ -354,6 +354,16 @@ impl Network {
         }
     }
 
+    /// See [`splay_runtime::driver::Driver::close_all`].
+    pub fn close_all(&mut self, owner: Owner) {
+        let owned = self.sockets.iter().filter(|(_, socket)| socket.owner == owner);
+        // Connections that wait to be accepted go with their listener.
+        let ids: Vec<usize> = owned.map(|(key, _)| key).collect();
+        for key in ids {
+            self.close(SocketId(key as u32));
+        }
+    }
+
     /// See [`splay_runtime::driver::Driver::local_address`].
     pub fn local_address(&self, id: SocketId) -> io::Result<SocketAddr> {
         let socket = self.get(id)?;

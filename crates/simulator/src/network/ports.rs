@@ -66,7 +66,7 @@ impl Ports {
                 held.socket != new.socket && overlap(*ip, held.v6_only, address.ip(), new.v6_only)
             })
             .all(|(_, held)| {
-                let listens = transport == Transport::Tcp && (held.listening || new.listening);
+                let listens = transport == Transport::Tcp && held.listening;
                 (held.reuse_port && new.reuse_port) || (held.reuse_address && new.reuse_address && !listens)
             })
     }

@@ -36,8 +36,7 @@ impl Network {
             self.bind(id, super::unspecified(self.get(id)?.family))?;
         }
         let local = self.local_address(id)?;
-        let mut claim = self.claim_of(id)?;
-        claim.listening = true;
+        let claim = self.claim_of(id)?;
         if !self.ports.is_free(Transport::Tcp, local, &claim) {
             return Err(error(libc::EADDRINUSE));
         }

@@ -1,0 +1,35 @@
+//! Native library modules, and the native part of the globals every instance has.
+
+mod base;
+mod events;
+mod job;
+mod misc;
+
+use mlua::ffi;
+
+use crate::host::InstanceConfig;
+use crate::vm::{Ctx, Module, Stack};
+
+/// Every native module that `require` can open.
+pub static MODULES: &[Module] = &[events::MODULE, misc::MODULE, base::MODULE];
+
+/// Sets the native globals.
+pub(crate) fn install(cx: &Ctx, stack: Stack, config: &InstanceConfig) {
+    base::install(cx, stack, config);
+}
+
+/// Seeds `math.random`.
+pub(crate) fn seed_random(stack: Stack, seed: u64) {
+    stack.global(c"math");
+    stack.field(-1, c"randomseed");
+    // A double holds 53 bits exactly.
+    stack.push_number((seed & ((1 << 53) - 1)) as f64);
+    stack.call(1, 0);
+    stack.pop(1);
+}
+
+/// Pushes a table of native functions.
+pub(crate) fn function_table(stack: Stack, functions: &[(&std::ffi::CStr, ffi::lua_CFunction)]) {
+    stack.new_table(0, functions.len() as i32);
+    stack.add_functions(functions);
+}

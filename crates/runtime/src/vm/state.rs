@@ -1,0 +1,185 @@
+//! Opens and closes one instance's Lua state.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mlua::{Lua, LuaOptions, StdLib, ffi};
+
+use super::ctx::{Anchors, Ctx};
+use super::run::Next;
+use super::stack::{Stack, State};
+use super::{libraries, watch};
+use crate::driver::{Driver, Owner, Wake};
+use crate::host::{EndReason, InstanceConfig, InstanceNumber, Report, Usage};
+
+unsafe extern "C" {
+    /// LuaJIT's switch for its compiler (luajit.h).
+    fn luaJIT_setmode(state: State, index: std::ffi::c_int, mode: std::ffi::c_int) -> std::ffi::c_int;
+}
+
+/// LUAJIT_MODE_ENGINE with LUAJIT_MODE_OFF or LUAJIT_MODE_ON.
+const ENGINE_OFF: std::ffi::c_int = 0;
+const ENGINE_ON: std::ffi::c_int = 0x0100;
+
+/// A running copy of a program: its Lua state and context.
+pub struct Instance {
+    // Declared before `lua`: nothing of the context may outlive the state's closing, which
+    // `Drop` does in order.
+    context: Box<Ctx>,
+    lua: Option<Lua>,
+}
+
+/// Opens a bare state with the standard libraries (without ffi, which is opened on demand).
+pub(crate) fn open_state(jit: bool) -> (Lua, State) {
+    let libraries = StdLib::TABLE
+        | StdLib::IO
+        | StdLib::OS
+        | StdLib::STRING
+        | StdLib::MATH
+        | StdLib::PACKAGE
+        | StdLib::BIT
+        | StdLib::JIT
+        | StdLib::DEBUG;
+    // SAFETY: what mlua calls unsafe (debug, C modules) is what a plain interpreter offers; the
+    // sandbox removes it before a sandboxed program runs.
+    let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new().catch_rust_panics(false)) };
+    let mut state: State = std::ptr::null_mut();
+    // SAFETY: only reads the state's address.
+    unsafe { lua.exec_raw::<()>((), |raw| state = raw) }.expect("reading an address cannot fail");
+    // SAFETY: the state is open.
+    unsafe { luaJIT_setmode(state, 0, if jit { ENGINE_ON } else { ENGINE_OFF }) };
+    (lua, state)
+}
+
+impl Instance {
+    /// Opens an instance and queues its main chunk.
+    pub fn open(
+        number: InstanceNumber,
+        owner: Owner,
+        config: &InstanceConfig,
+        driver: Rc<RefCell<Box<dyn Driver>>>,
+        sink: Rc<RefCell<dyn FnMut(Report)>>,
+        watchdog: Option<&watch::Watchdog>,
+    ) -> Result<Instance, String> {
+        let (lua, state) = open_state(config.jit);
+        let watch = watchdog.map(|watchdog| watchdog.watch(state));
+        let context = Box::new(Ctx::new(state, number, owner, config.mode.clone(), driver, sink, watch));
+        let instance = Instance { context, lua: Some(lua) };
+        instance.prepare(config)?;
+        if let (Some(limit), Some(lua)) = (config.max_memory_bytes, &instance.lua) {
+            lua.set_memory_limit(limit).map_err(|error| error.to_string())?;
+        }
+        Ok(instance)
+    }
+
+    fn prepare(&self, config: &InstanceConfig) -> Result<(), String> {
+        let cx = &*self.context;
+        let _entered = cx.enter();
+        let stack = cx.main_stack();
+        let anchor = || {
+            stack.new_table(0, 0);
+            stack.store()
+        };
+        let anchors =
+            Anchors { threads: anchor(), events: anchor(), arguments: [anchor(), anchor()], ended: 0 };
+        cx.anchors.set(anchors);
+        libraries::install(stack, config.program.directory.as_deref());
+        crate::core::install(cx, stack, config);
+        // The prelude completes the globals in Lua.
+        if !libraries::push_library(stack, b"splay.prelude")? || !stack.protected_call(0, 0, 0) {
+            return Err(format!("prelude: {}", stack.text(-1).unwrap_or_default()));
+        }
+        let seed = config.seed.unwrap_or_else(|| {
+            let mut bytes = [0; 8];
+            cx.driver().fill_random(&mut bytes);
+            u64::from_le_bytes(bytes)
+        });
+        crate::core::seed_random(stack, seed);
+        let name = format!("@{}", config.program.name);
+        let chunk = std::ffi::CString::new(name).map_err(|error| error.to_string())?;
+        if !stack.load(&config.program.bytecode, &chunk) {
+            return Err(stack.text(-1).unwrap_or_default());
+        }
+        for argument in &config.arguments {
+            stack.reserve(2);
+            stack.push_str(argument);
+        }
+        let main = cx.spawn_main(stack, config.arguments.len() as i32);
+        cx.main_thread.set(Some(main));
+        stack.set_top(0);
+        Ok(())
+    }
+
+    /// Runs what can run now.
+    pub fn turn(&self) -> Next {
+        let _entered = self.context.enter();
+        let begin = self.context.now();
+        let next = self.context.turn();
+        self.charge(begin);
+        next
+    }
+
+    /// Delivers a wake. [`Instance::turn`] must follow.
+    pub fn wake(&self, wake: Wake) {
+        let _entered = self.context.enter();
+        let begin = self.context.now();
+        self.context.wake(wake);
+        self.charge(begin);
+    }
+
+    fn charge(&self, begin: Duration) {
+        let spent = self.context.now().saturating_sub(begin);
+        self.context.cpu.set(self.context.cpu.get() + spent);
+    }
+
+    /// What it has used so far.
+    pub fn usage(&self) -> Usage {
+        self.context.usage()
+    }
+
+    /// Closes the instance and reports its end.
+    pub fn close(self, reason: EndReason) {
+        let cx = &*self.context;
+        let usage = cx.usage();
+        cx.flush();
+        let at = cx.driver().wall();
+        let report = Report::Ended { instance: cx.number, at, reason, usage };
+        let sink = cx.sink.clone();
+        drop(self);
+        (sink.borrow_mut())(report);
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _entered = self.context.enter();
+        if let Some(watch) = &self.context.watch {
+            watch.close();
+        }
+        // Finalisers run while the context is still there.
+        drop(self.lua.take());
+        self.context.close_all_sockets();
+    }
+}
+
+impl Ctx {
+    fn spawn_main(&self, stack: Stack, arguments: i32) -> crate::scheduler::threads::ThreadId {
+        let (id, _) = self.create(stack, arguments);
+        self.fresh.borrow_mut().push_back(id);
+        id
+    }
+}
+
+/// Compiles a program on a state of its own.
+pub(crate) fn compile_program(name: &str, source: &[u8]) -> Result<Vec<u8>, String> {
+    let (_lua, state) = open_state(false);
+    // SAFETY: the state lives until the end of this function.
+    let stack = unsafe { Stack::from_raw(state) };
+    libraries::compile(stack, name, source, false)
+}
+
+/// The Lua C API that compiled modules expect in the executable.
+pub fn keep_api() -> *const () {
+    ffi::luaL_openlibs as *const ()
+}

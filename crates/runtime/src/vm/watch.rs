@@ -1,0 +1,175 @@
+//! Cuts threads that run too long without yielding. A watchdog (one OS thread per process) sets
+//! a debug hook on a state whose slice is overrun; while slices are short nothing is paid but
+//! two stores per resume.
+
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use mlua::ffi;
+
+use super::stack::State;
+
+/// Instructions between two runs of the hook once it is set: small enough that a loop of calls
+/// that each fail at once still meets it.
+const HOOK_COUNT: c_int = 100;
+
+/// What the watchdog and one instance share.
+#[derive(Debug)]
+pub struct Watch {
+    /// Odd while Lua code runs; grows with every resume.
+    slice: AtomicU64,
+    /// The slice that is to be cut; 0: none.
+    cut: AtomicU64,
+    /// Main state of the instance, while it is open.
+    state: Mutex<Option<StatePointer>>,
+    limit: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct StatePointer(State);
+
+// SAFETY: the pointer is used by the watchdog only to set a hook, under the mutex that closing
+// the state also takes; LuaJIT documents `lua_sethook` as callable asynchronously.
+unsafe impl Send for StatePointer {}
+
+impl Watch {
+    pub(super) fn new(state: State, limit: Duration) -> Arc<Watch> {
+        Arc::new(Watch {
+            slice: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
+            state: Mutex::new(Some(StatePointer(state))),
+            limit,
+        })
+    }
+
+    /// A slice begins.
+    #[inline]
+    pub(super) fn begin(&self) {
+        self.slice.store(self.slice.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// The slice has ended; true if it was cut. Removes the hook.
+    #[inline]
+    pub(super) fn end(&self, main: State) -> bool {
+        let slice = self.slice.load(Ordering::Relaxed);
+        self.slice.store(slice + 1, Ordering::Relaxed);
+        self.cut.load(Ordering::Relaxed) != 0 && self.lift(main, slice)
+    }
+
+    #[cold]
+    fn lift(&self, main: State, slice: u64) -> bool {
+        let guard = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // SAFETY: called by the instance's own worker between two resumes.
+        unsafe { ffi::lua_sethook(main, None, 0, 0) };
+        let cut = self.cut.swap(0, Ordering::Relaxed) == slice;
+        drop(guard);
+        cut
+    }
+
+    /// The state is about to be closed: the watchdog must not touch it any more.
+    pub(super) fn close(&self) {
+        *self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    }
+
+    fn interrupt(&self, slice: u64) {
+        let guard = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(StatePointer(state)) = *guard
+            && self.slice.load(Ordering::Relaxed) == slice
+        {
+            self.cut.store(slice, Ordering::Relaxed);
+            // SAFETY: the state is open (the mutex is held); see `StatePointer`.
+            unsafe { ffi::lua_sethook(state, Some(stop_slice), ffi::LUA_MASKCOUNT, HOOK_COUNT) };
+        }
+    }
+}
+
+/// The hook: raises an error in whatever runs.
+unsafe extern "C-unwind" fn stop_slice(state: State, _: *mut ffi::lua_Debug) {
+    // SAFETY: called by LuaJIT on the worker's thread, inside the running coroutine.
+    unsafe {
+        let context = super::Ctx::current();
+        let Some(watch) = &context.watch else { return };
+        if watch.cut.load(Ordering::Relaxed) != watch.slice.load(Ordering::Relaxed) {
+            ffi::lua_sethook(state, None, 0, 0);
+            return;
+        }
+        raise_overrun(state, watch.limit);
+    }
+}
+
+unsafe fn raise_overrun(state: State, limit: Duration) {
+    // SAFETY: as the caller; the text is dropped before the error is raised.
+    unsafe {
+        ffi::luaL_where(state, 0);
+        {
+            let text = format!("ran longer than {limit:?} without yielding (endless loop?)");
+            ffi::lua_pushlstring_(state, text.as_ptr().cast(), text.len());
+        }
+        ffi::lua_concat(state, 2);
+        ffi::lua_error(state)
+    }
+}
+
+struct Seen {
+    watch: Weak<Watch>,
+    slice: u64,
+    since: Instant,
+}
+
+/// The process's watchdog thread; ends when dropped.
+#[derive(Debug)]
+pub struct Watchdog {
+    queue: Arc<Mutex<Vec<Weak<Watch>>>>,
+    stop: Arc<AtomicBool>,
+    limit: Duration,
+}
+
+impl Watchdog {
+    /// Starts a watchdog for slices of `limit`.
+    pub fn start(limit: Duration) -> std::io::Result<Watchdog> {
+        let queue: Arc<Mutex<Vec<Weak<Watch>>>> = Arc::default();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (added, stopped) = (queue.clone(), stop.clone());
+        std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+            patrol(&added, &stopped, limit);
+        })?;
+        Ok(Watchdog { queue, stop, limit })
+    }
+
+    /// Makes the watch of a new instance.
+    pub(super) fn watch(&self, state: State) -> Arc<Watch> {
+        let watch = Watch::new(state, self.limit);
+        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Arc::downgrade(&watch));
+        watch
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn patrol(added: &Mutex<Vec<Weak<Watch>>>, stopped: &AtomicBool, limit: Duration) {
+    let mut seen: Vec<Seen> = Vec::new();
+    let pause = (limit / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
+    while !stopped.load(Ordering::Relaxed) {
+        std::thread::sleep(pause);
+        let now = Instant::now();
+        let fresh = std::mem::take(&mut *added.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        seen.extend(fresh.into_iter().map(|watch| Seen { watch, slice: 0, since: now }));
+        seen.retain_mut(|entry| {
+            let Some(watch) = entry.watch.upgrade() else { return false };
+            let slice = watch.slice.load(Ordering::Relaxed);
+            if slice != entry.slice {
+                entry.slice = slice;
+                entry.since = now;
+            } else if slice % 2 == 1 && now.duration_since(entry.since) >= limit {
+                watch.interrupt(slice);
+            }
+            true
+        });
+    }
+}

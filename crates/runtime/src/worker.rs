@@ -1,0 +1,253 @@
+//! One worker: a driver, the instances that live on it, and the loop that runs them. An instance
+//! never leaves its worker.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use crate::driver::{Driver, Owner, Wake};
+use crate::host::{EndReason, InstanceConfig, InstanceNumber, Report, Usage, WorkerConfig};
+use crate::vm::{Instance, Next, Watchdog};
+
+/// Turns that may pass between two looks at the driver while instances are busy.
+const TURNS_PER_LOOK: usize = 32;
+
+/// What [`Worker::step`] has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Something ran, or the time given has passed.
+    Progress,
+    /// Another thread asked for attention.
+    Woken,
+    /// Instances wait, but nothing can ever wake them.
+    Idle,
+    /// No instance is left.
+    Empty,
+}
+
+struct Seat {
+    instance: Option<Instance>,
+    number: InstanceNumber,
+    queued: bool,
+    /// Valid entry of the deadline heap.
+    deadline: Option<Duration>,
+}
+
+/// Runs instances over one driver, on one OS thread.
+pub struct Worker {
+    driver: Rc<RefCell<Box<dyn Driver>>>,
+    sink: Rc<RefCell<dyn FnMut(Report)>>,
+    watchdog: Option<Watchdog>,
+    seats: Vec<Seat>,
+    by_number: FxHashMap<InstanceNumber, u32>,
+    runnable: VecDeque<u32>,
+    deadlines: BinaryHeap<Reverse<(Duration, u32)>>,
+    wakes: Vec<Wake>,
+    live: usize,
+}
+
+impl Worker {
+    /// A worker without instances. `sink` hears every [`Report`], on the worker's thread.
+    pub fn new(driver: Box<dyn Driver>, config: WorkerConfig, sink: Box<dyn FnMut(Report)>) -> Worker {
+        let watchdog = config.slice.and_then(|slice| {
+            Watchdog::start(slice)
+                .inspect_err(|error| tracing::warn!(%error, "no watchdog: endless loops are not cut"))
+                .ok()
+        });
+        Worker {
+            driver: Rc::new(RefCell::new(driver)),
+            sink: Rc::new(RefCell::new(sink)),
+            watchdog,
+            seats: Vec::new(),
+            by_number: FxHashMap::default(),
+            runnable: VecDeque::new(),
+            deadlines: BinaryHeap::new(),
+            wakes: Vec::new(),
+            live: 0,
+        }
+    }
+
+    /// Starts an instance. What goes wrong comes as a [`Report::Ended`].
+    pub fn start(&mut self, number: InstanceNumber, config: InstanceConfig) {
+        let owner = Owner(self.seats.len() as u32);
+        let at = self.driver.borrow().wall();
+        (self.sink.borrow_mut())(Report::Started { instance: number, at });
+        let opened = Instance::open(
+            number,
+            owner,
+            &config,
+            self.driver.clone(),
+            self.sink.clone(),
+            self.watchdog.as_ref(),
+        );
+        match opened {
+            Ok(instance) => {
+                self.seats.push(Seat { instance: Some(instance), number, queued: true, deadline: None });
+                self.by_number.insert(number, owner.0);
+                self.runnable.push_back(owner.0);
+                self.live += 1;
+            }
+            Err(message) => {
+                let at = self.driver.borrow().wall();
+                let reason = EndReason::Error(message);
+                let usage = Usage::default();
+                (self.sink.borrow_mut())(Report::Ended { instance: number, at, reason, usage });
+            }
+        }
+    }
+
+    /// Ends an instance.
+    pub fn stop(&mut self, number: InstanceNumber) {
+        if let Some(&seat) = self.by_number.get(&number) {
+            self.close(seat, EndReason::Stopped);
+        }
+    }
+
+    /// Instances that have not ended.
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
+    /// What an instance has used so far.
+    pub fn usage(&self, number: InstanceNumber) -> Option<Usage> {
+        let seat = *self.by_number.get(&number)?;
+        self.seats[seat as usize].instance.as_ref().map(Instance::usage)
+    }
+
+    /// The driver's monotonic time.
+    pub fn now(&self) -> Duration {
+        self.driver.borrow().now()
+    }
+
+    /// Runs what is ready; if nothing is, waits for something, at most until `until`
+    /// (the driver's time).
+    pub fn step(&mut self, until: Option<Duration>) -> io::Result<Step> {
+        if self.live == 0 {
+            return Ok(Step::Empty);
+        }
+        for _ in 0..TURNS_PER_LOOK {
+            let Some(seat) = self.runnable.pop_front() else { break };
+            self.turn(seat);
+        }
+        if self.live == 0 {
+            return Ok(Step::Empty);
+        }
+        let wait_until = if self.runnable.is_empty() {
+            self.prune_deadlines();
+            let next = self.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
+            match (next, until) {
+                (Some(next), Some(until)) => Some(next.min(until)),
+                (next, until) => next.or(until),
+            }
+        } else {
+            Some(Duration::ZERO)
+        };
+        let mut wakes = std::mem::take(&mut self.wakes);
+        self.driver.borrow_mut().poll(wait_until, &mut wakes)?;
+        let idle = wait_until.is_none() && wakes.is_empty();
+        let mut woken = false;
+        for wake in wakes.drain(..) {
+            match &wake {
+                Wake::Socket { owner, .. } | Wake::Resolved { owner, .. } => {
+                    let seat = owner.0;
+                    if let Some(instance) = &self.seats[seat as usize].instance {
+                        instance.wake(wake);
+                        self.queue(seat);
+                    }
+                }
+                Wake::External => woken = true,
+            }
+        }
+        self.wakes = wakes;
+        self.queue_due();
+        Ok(match (woken, idle) {
+            (true, _) => Step::Woken,
+            (false, true) => Step::Idle,
+            (false, false) => Step::Progress,
+        })
+    }
+
+    /// Runs until no instance is left or nothing can ever happen.
+    pub fn run(&mut self) -> io::Result<Step> {
+        loop {
+            match self.step(None)? {
+                end @ (Step::Idle | Step::Empty) => return Ok(end),
+                Step::Progress | Step::Woken => {}
+            }
+        }
+    }
+
+    fn turn(&mut self, seat: u32) {
+        let entry = &mut self.seats[seat as usize];
+        entry.queued = false;
+        let Some(instance) = &entry.instance else { return };
+        match instance.turn() {
+            Next::Ready => self.queue(seat),
+            Next::At(deadline) => {
+                if entry.deadline != Some(deadline) {
+                    entry.deadline = Some(deadline);
+                    self.deadlines.push(Reverse((deadline, seat)));
+                }
+            }
+            Next::Wake => entry.deadline = None,
+            Next::Ended(reason) => self.close(seat, reason),
+        }
+    }
+
+    fn queue(&mut self, seat: u32) {
+        let entry = &mut self.seats[seat as usize];
+        if !entry.queued && entry.instance.is_some() {
+            entry.queued = true;
+            self.runnable.push_back(seat);
+        }
+    }
+
+    fn prune_deadlines(&mut self) {
+        while let Some(Reverse((deadline, seat))) = self.deadlines.peek() {
+            if self.seats[*seat as usize].deadline == Some(*deadline) {
+                break;
+            }
+            self.deadlines.pop();
+        }
+    }
+
+    fn queue_due(&mut self) {
+        if self.deadlines.is_empty() {
+            return;
+        }
+        let now = self.driver.borrow().now();
+        while let Some(Reverse((deadline, seat))) = self.deadlines.peek().copied() {
+            if deadline > now {
+                break;
+            }
+            self.deadlines.pop();
+            if self.seats[seat as usize].deadline == Some(deadline) {
+                self.seats[seat as usize].deadline = None;
+                self.queue(seat);
+            }
+        }
+    }
+
+    fn close(&mut self, seat: u32, reason: EndReason) {
+        let entry = &mut self.seats[seat as usize];
+        entry.deadline = None;
+        if let Some(instance) = entry.instance.take() {
+            self.by_number.remove(&entry.number);
+            self.live -= 1;
+            instance.close(reason);
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        for seat in 0..self.seats.len() as u32 {
+            self.close(seat, EndReason::Stopped);
+        }
+    }
+}

@@ -1,0 +1,280 @@
+--- Threads, events, timers and locks: the scheduler as an application sees it (manual, "events").
+--- Times are in seconds. Threads are named by strings.
+
+local core = require "splay.events_core"
+local type, pairs, setmetatable = type, pairs, setmetatable
+local wait, fire = core.wait, core.fire
+
+---@class splay.events
+local M = {}
+
+---@alias splay.thread string name of a thread, as `tostring(coroutine)` gives it
+
+--- Fires an event: every thread that waits for it now, or begins to before the next pass of the
+--- scheduler, is resumed with the arguments. Does not yield.
+---@param event any name of the event (any value but nil and false)
+---@param ... any passed to the waiting threads
+---@return boolean fired false if the event is already fired and not yet delivered
+--- Example: `events.fire("ready", 42)` --> true
+M.fire = fire
+
+--- Waits for an event.
+---@async
+---@param event any
+---@param timeout? number seconds
+---@return any ... without timeout: the arguments of `fire`; with: true and the arguments, or
+--- false, "timeout"
+--- Example: `events.wait("ready", 1)` --> true, 42
+M.wait = wait
+
+--- Suspends the current thread.
+---@async
+---@param seconds? number nil or negative: as `yield`
+---@return true
+--- Example: `while events.sleep(1) do print("tick") end`
+M.sleep = core.sleep
+
+--- Lets the other threads run.
+---@async
+---@return true
+--- Example: `while events.yield() do step() end`
+M.yield = core["yield"]
+
+--- Tells what a thread is doing.
+---@param thread splay.thread
+---@return "running"|"suspended"|"normal"|"dead"
+--- Example: `events.status(events.thread(f))` --> "suspended"
+M.status = core.status
+
+--- Tells whether a thread has ended.
+---@param thread splay.thread
+---@return boolean
+--- Example: `events.dead("thread: 0x0")` --> true
+M.dead = core.dead
+
+--- Creates a thread for each function; it runs when the current thread yields.
+---@param f function|thread|(function|thread)[]
+---@return splay.thread|splay.thread[] name or, for a table, array of names
+--- Example: `events.thread(function() print("hello") end)`
+function M.thread(f)
+  if type(f) ~= "table" then return core.thread(f) end
+  local names = {}
+  for _, one in pairs(f) do
+    names[#names + 1] = core.thread(one)
+  end
+  return names
+end
+
+--- Kills threads. Killing the current thread does not return.
+---@param thread splay.thread|splay.thread[]
+---@return true|nil|table result true, or nil and "not found"; for a table, array of results
+---@return string? reason
+--- Example: `events.kill(events.thread(f))` --> true
+function M.kill(thread)
+  if type(thread) ~= "table" then return core.kill(thread) end
+  local results = {}
+  for i, one in pairs(thread) do
+    results[i] = core.kill(one)
+  end
+  return results
+end
+
+--- Runs the scheduler from the main chunk until no thread can ever run again.
+---@param f? function|function[] first thread
+--- Example: `events.run(function() print("hello") end)`
+function M.run(f)
+  if f then M.thread(f) end
+  return core.run()
+end
+
+M.loop = M.run
+
+--- Ends the application in 0.1 s, so that answers under way still leave.
+--- Example: `events.exit()`
+function M.exit()
+  core.thread(function()
+    core.sleep(0.1)
+    os.exit()
+  end)
+end
+
+--- Calls functions again and again, each call in a thread of its own. The first call comes after
+--- one period; periods do not drift. Without `force`, a function whose last call still runs is
+--- left out, with a warning.
+---@param period number seconds (the order of the first two arguments does not matter)
+---@param f function|function[]
+---@param force? boolean call even if the last call still runs
+---@return splay.thread ticker kill it to stop the calls
+--- Example: `events.periodic(5, stabilize)`
+function M.periodic(period, f, force)
+  if type(period) == "function" or type(period) == "table" then period, f = f, period end
+  local handlers = type(f) == "table" and f or { f }
+  local clock = require("splay.misc_core").now
+  return core.thread(function()
+    local last, due = {}, clock()
+    while true do
+      due = due + period
+      local now = clock()
+      -- After a stall the missed calls are not made up.
+      if due < now then due = now end
+      core.sleep(due - now)
+      for i, handler in pairs(handlers) do
+        if force or not last[i] or core.dead(last[i]) then
+          last[i] = core.thread(handler)
+        else
+          M.l_o:warn("Periodic: " .. last[i] .. " from " .. tostring(handler)
+            .. " is not dead, we wait")
+        end
+      end
+    end
+  end)
+end
+
+-- Locks ------------------------------------------------------------------------------------
+
+-- Secure locks by the name of the thread that holds them.
+local held
+
+local function on_ended(name, how)
+  local locks = held[name]
+  held[name] = nil
+  for lock in pairs(locks or {}) do
+    if how == "error" or lock.secure == 2 then lock:unlock() end
+  end
+end
+
+local function remember(lock)
+  local name = core.running()
+  if not name then return end
+  if not held then
+    held = {}
+    core.on_ended(on_ended)
+  end
+  local locks = held[name]
+  if not locks then
+    locks = {}
+    held[name] = locks
+    core.holds_lock()
+  end
+  locks[lock] = true
+end
+
+---@class splay.lock
+---@field id integer
+---@field inside integer threads that hold it
+---@field max integer threads that may hold it
+---@field secure 1|2|false released when the holder dies: 1 by error, 2 in any way, false never
+local Lock = {}
+Lock.__index = Lock
+
+--- Takes the lock, waiting if need be. Not re-entrant.
+---@async
+---@param timeout? number seconds
+---@return boolean taken false after the timeout
+--- Example: `if lock:lock(1) then work() lock:unlock() end`
+function Lock:lock(timeout)
+  local limit
+  while self.inside >= self.max do
+    if timeout then
+      local now = require("splay.misc_core").now()
+      limit = limit or now + timeout
+      if now > limit or not wait(self, limit - now) then return false end
+    else
+      wait(self)
+    end
+  end
+  self.inside = self.inside + 1
+  if self.secure then remember(self) end
+  return true
+end
+
+--- Gives the lock back; any thread may.
+--- Example: `lock:unlock()`
+function Lock:unlock()
+  self.inside = self.inside - 1
+  local name = held and core.running()
+  if name and held[name] then held[name][self] = nil end
+  fire(self)
+end
+
+Lock.get, Lock.release = Lock.lock, Lock.unlock
+
+local ids = 0
+
+--- Makes a lock that `max` threads can hold at the same time.
+---@param max? integer default 1
+---@param secure? 1|2|false default 1
+---@return splay.lock
+--- Example: `local s = events.semaphore(2)`
+function M.semaphore(max, secure)
+  ids = ids + 1
+  if secure == nil or secure == true then secure = 1 end
+  return setmetatable({ id = ids, inside = 0, max = max or 1, secure = secure }, Lock)
+end
+
+--- Makes a mutual exclusion lock.
+---@param secure? 1|2|false default 1
+---@return splay.lock
+--- Example: `local l = events.lock()`
+function M.lock(secure)
+  return M.semaphore(1, secure)
+end
+
+M.new_lock, M.new_semaphore = M.lock, M.semaphore
+
+local guards
+
+local function release(guard, ok, ...)
+  guard:unlock()
+  if not ok then error((...), 0) end
+  return true, ...
+end
+
+--- Calls a function that only one thread may be inside of, if all call it this way.
+---@async
+---@param f function
+---@param timeout? number seconds to wait for the others
+---@return boolean ok true and the function's results, or false and "timeout"
+---@return any ...
+--- Example: `events.synchronize(update, 2)` --> true, "result of update"
+function M.synchronize(f, timeout)
+  guards = guards or setmetatable({}, { __mode = "k" })
+  local guard = guards[f]
+  if not guard then
+    guard = M.semaphore(1, 2) -- released even if the thread is killed inside
+    guards[f] = guard
+  end
+  if not guard:lock(timeout) then return false, "timeout" end
+  return release(guard, pcall(f))
+end
+
+--- Describes the scheduler's activity in three lines.
+---@return string
+--- Example: `print(events.infos())`
+function M.infos()
+  local threads, runnable, created, ended, killed, passes, fires, names, waiting, timers =
+    core.counts()
+  return ("Events: %d s: %d r: %d n: %d\nThreads: %d s: %d r: %d Total new: %d end: %d kill: %d\n"
+    .. "Loops: %d Fires: %d Timers: %d"):format(names, waiting, runnable, fires,
+    threads, threads - runnable, runnable, created, ended, killed, passes, fires, timers)
+end
+
+M.stats = M.infos
+
+--- Counts the threads that could run now.
+---@return integer
+--- Example: `events.count_threads()` --> 0
+function M.count_threads()
+  local _, runnable = core.counts()
+  return runnable
+end
+
+-- The module's log object is made when first used.
+return setmetatable(M, {
+  __index = function(t, key)
+    if key ~= "l_o" then return nil end
+    local l_o = require("splay.log").new(3, "[splay.events]")
+    rawset(t, key, l_o)
+    return l_o
+  end,
+})
