@@ -71,3 +71,5 @@ if core.mode ~= "interpreter" then
     return output(file)
   end
 end
+
+require "splay.compat51"

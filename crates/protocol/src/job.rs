@@ -1,4 +1,6 @@
-//! The job table an instance receives, and the node lists in it.
+//! The job table an instance receives.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,16 @@ pub enum ListType {
     Random,
 }
 
+impl ListType {
+    /// The word Lua sees in `job.list_type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            ListType::Head => "head",
+            ListType::Random => "random",
+        }
+    }
+}
+
 /// What one instance is told about the job it belongs to: the global `job` in Lua.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -29,6 +41,7 @@ pub struct Job {
     pub total: u32,
     /// How `nodes` was chosen (`job.list_type`).
     pub list_type: ListType,
-    /// The list (`job.nodes`, indexable and callable; `job.get_live_nodes()`).
-    pub nodes: Vec<Node>,
+    /// The list (`job.nodes`, indexable and callable; `job.get_live_nodes()`). Shared: a head
+    /// list is the same for all instances, and a copy each would grow with their square.
+    pub nodes: Arc<[Node]>,
 }

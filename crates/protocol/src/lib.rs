@@ -1,7 +1,10 @@
 //! What crosses a process or file boundary: nodes, jobs, node lists.
 
 pub mod job;
+pub mod list;
 pub mod node;
+pub mod seed;
 
 pub use job::{Job, ListType};
+pub use list::{ListError, Lists, loopback_nodes};
 pub use node::Node;

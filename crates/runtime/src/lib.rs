@@ -1,6 +1,7 @@
 //! Runs SPLAY applications: one [`mlua`] LuaJIT state per instance, a coroutine scheduler,
 //! native libraries, limits. Knows no daemon, no controller and no HTTP.
 
+pub mod codec;
 pub mod compat;
 pub mod core;
 pub mod driver;

@@ -47,8 +47,6 @@ pub(super) fn install(cx: &Ctx, stack: Stack, config: &InstanceConfig) {
     stack.set_field(-2, c"running");
     stack.pop(1);
     // `tostring(thread)` is the thread's name.
-    stack.push_value(-1);
-    stack.pop(1);
     push_any_thread(stack);
     stack.new_table(0, 1);
     stack.push_native(thread_display);

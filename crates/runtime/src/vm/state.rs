@@ -43,7 +43,7 @@ pub(crate) fn open_state(jit: bool) -> (Lua, State) {
         | StdLib::DEBUG;
     // SAFETY: what mlua calls unsafe (debug, C modules) is what a plain interpreter offers; the
     // sandbox removes it before a sandboxed program runs.
-    let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new().catch_rust_panics(false)) };
+    let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new().catch_rust_panics(true)) };
     let mut state: State = std::ptr::null_mut();
     // SAFETY: only reads the state's address.
     unsafe { lua.exec_raw::<()>((), |raw| state = raw) }.expect("reading an address cannot fail");

@@ -11,9 +11,9 @@ use mlua::ffi;
 
 use super::stack::State;
 
-/// Instructions between two runs of the hook once it is set: small enough that a loop of calls
-/// that each fail at once still meets it.
-const HOOK_COUNT: c_int = 100;
+/// Instructions between two runs of the hook once it is set: with every one, a loop around
+/// `pcall` meets it too, and not only the function that `pcall` protects.
+const HOOK_COUNT: c_int = 1;
 
 /// What the watchdog and one instance share.
 #[derive(Debug)]

@@ -1,0 +1,499 @@
+--- A drop-in `io` that keeps an instance's files in one folder, under hashed flat names, within
+--- limits of space, files and descriptors. Call `init` first.
+---
+--- ```lua
+--- io = require "splay.restricted_io"
+--- io.init({directory = "tmpfs", no_std = true, max_size = 2^20, max_files = 100, clean = true})
+--- io.open("any/name", "w"):write("x")  --> true
+--- ```
+-- Programs that may not escape also have `setfenv` and can change `string`, `table` and `io`:
+-- everything used here is taken once, at load, and real file handles are never handed out.
+local md5 = require("splay.md5_core").hex
+local real, real_remove, real_rename = io, os.remove, os.rename
+local real_open, real_execute = io.open, os.execute
+local type, tostring, pairs, ipairs, select = type, tostring, pairs, ipairs, select
+local error, setmetatable, getmetatable, unpack = error, setmetatable, getmetatable, unpack
+local find, sub, gsub, match = string.find, string.sub, string.gsub, string.match
+local collectgarbage, format, concat, sort = collectgarbage, string.format, table.concat, table.sort
+
+local M = {}
+
+---@class splay.restricted_io.Settings
+---@field directory string folder of the files, mandatory
+---@field no_std boolean? no stdin, stdout, stderr
+---@field keep_popen boolean? leave popen
+---@field max_file_descriptors integer? open files
+---@field max_size integer? bytes of all files
+---@field max_files integer?
+---@field clean boolean? delete the files of earlier runs
+
+---@class splay.restricted_io.Record
+---@field size integer largest offset ever written
+---@field name string?
+---@field doomed boolean? removed while open: its space counts until it is closed
+
+local settings ---@type splay.restricted_io.Settings?
+local records = {} ---@type table<string, splay.restricted_io.Record> by hash
+local files, used, descriptors = 0, 0, 0
+
+-- What is behind an open file, by its object: {handle, record, position or nil, append}.
+local states = setmetatable({}, { __mode = "k" })
+local default_input, default_output
+local temporary = 0
+
+local function path_of(hash) return settings.directory .. "/pfs_" .. hash end
+
+-- The index remembers the hashes over runs: one line each, "+hash" or "-hash".
+local index_lines = 0
+
+local function write_index()
+  local file = real_open(settings.directory .. "/pfs_index", "w")
+  if not file then return end
+  index_lines = 0
+  for hash in pairs(records) do
+    file:write("+", hash, "\n")
+    index_lines = index_lines + 1
+  end
+  file:close()
+end
+
+local function note(sign, hash)
+  if index_lines > 2 * files + 64 then return write_index() end
+  local file = real_open(settings.directory .. "/pfs_index", "a")
+  if not file then return end
+  file:write(sign, hash, "\n")
+  file:close()
+  index_lines = index_lines + 1
+end
+
+-- Objects dropped without being closed give their descriptor and their space back.
+local function recount()
+  collectgarbage()
+  descriptors, used = 0, 0
+  for _, record in pairs(records) do used = used + record.size end
+  local seen = {}
+  for _, state in pairs(states) do
+    descriptors = descriptors + 1
+    local record = state.record
+    if record.doomed and not seen[record] then
+      seen[record] = true
+      used = used + record.size
+    end
+  end
+end
+
+local function release(state)
+  descriptors = descriptors - 1
+  local record = state.record
+  if not record.doomed then return end
+  for _, other in pairs(states) do
+    if other.record == record then return end
+  end
+  used = used - record.size
+end
+
+-- The file no longer has a name; open handles keep its space.
+local function forget(hash)
+  local record = records[hash]
+  if not record then return end
+  records[hash] = nil
+  files = files - 1
+  record.doomed = true
+  for _, state in pairs(states) do
+    if state.record == record then return end
+  end
+  used = used - record.size
+end
+
+local function state_of(file)
+  local state = states[file]
+  if not state then error("attempt to use a closed file", 3) end
+  return state
+end
+
+local methods = {}
+local metatable = {
+  __index = methods,
+  __metatable = "FILE*",
+  __tostring = function(file) return states[file] and "file (restricted)" or "file (closed)" end,
+}
+
+local function wrap(handle, record, position, append)
+  local file = setmetatable({}, metatable)
+  states[file] = { handle = handle, record = record, position = position, append = append }
+  descriptors = descriptors + 1
+  return file
+end
+
+--- Makes the restricted file system. Can be called once.
+---
+--- `io.init({directory = "tmpfs", max_files = 10})  --> true`
+---@param new_settings splay.restricted_io.Settings
+---@return boolean? ok false or nil, "reason" if it cannot be made
+---@return string? reason
+function M.init(new_settings)
+  if settings then return false, "init() already called" end
+  if type(new_settings) ~= "table" then return false, "no settings" end
+  if type(new_settings.directory) ~= "string" then return false, "no directory" end
+  local copy = {}
+  for k, v in pairs(new_settings) do copy[k] = v end
+  local name = copy.directory .. "/pfs_index"
+  local index, reason = real_open(name, "a")
+  if not index and real_execute then
+    real_execute("mkdir -p '" .. gsub(copy.directory, "'", "'\\''") .. "'")
+    index, reason = real_open(name, "a")
+  end
+  if not index then return nil, reason end
+  index:close()
+  settings = copy
+
+  local hashes = {}
+  for line in real.lines(name) do
+    local sign, hash = match(line, "^([+-])(%x+)$")
+    if sign then hashes[hash] = sign == "+" or nil end
+  end
+  for hash in pairs(hashes) do
+    local file = not copy.clean and real_open(path_of(hash), "r")
+    if file then
+      local size = file:seek("end") or 0
+      file:close()
+      records[hash] = { size = size }
+      files, used = files + 1, used + size
+    else
+      real_remove(path_of(hash))
+    end
+  end
+  write_index()
+  if not copy.no_std then
+    M.stdin, M.stdout, M.stderr = real.stdin, real.stdout, real.stderr
+  end
+  if copy.keep_popen then M.popen = real.popen end
+  return true
+end
+
+--- Opens a file of the restricted file system; any name is legal.
+---
+--- `io.open("a/b", "w")  --> file, or nil  "Maximum number of files reached."`
+---@param name string
+---@param mode string? as for Lua's `io.open`, default "r"
+---@return table? file nil, "reason" if it cannot be opened
+---@return string? reason
+function M.open(name, mode)
+  if not settings then return nil, "restricted_io is not initialized" end
+  mode = mode or "r"
+  if type(name) == "number" then name = tostring(name) end
+  if type(name) ~= "string" then error("bad argument #1 to 'open' (string expected)", 2) end
+  if type(mode) ~= "string" then error("bad argument #2 to 'open' (string expected)", 2) end
+  local failed = "Error opening file " .. name
+  if not find(mode, "^[rwa]b?%+?b?$") then return nil, failed end
+  local limit = settings.max_file_descriptors
+  if limit and descriptors >= limit then
+    recount()
+    if descriptors >= limit then return nil, "Maximum file descriptors reached" end
+  end
+  local hash = md5(name)
+  local record = records[hash]
+  local kind = sub(mode, 1, 1)
+  if not record then
+    if kind == "r" then return nil, failed end
+    if settings.max_files and files >= settings.max_files then
+      return nil, "Maximum number of files reached."
+    end
+  end
+  local handle = real_open(path_of(hash), mode)
+  if not handle then return nil, failed end
+  if not record then
+    record = { size = 0 }
+    records[hash] = record
+    files = files + 1
+    note("+", hash)
+  elseif kind == "w" then
+    used = used - record.size
+    record.size = 0
+  end
+  record.name = name
+  return wrap(handle, record, 0, kind == "a")
+end
+
+--- Writes strings and numbers.
+---@param ... string|number
+---@return boolean? ok nil, "No disk space" if they do not fit: then nothing is written
+---@return string? reason
+function methods:write(...)
+  local state = state_of(self)
+  local n, length, parts = select("#", ...), 0, { ... }
+  for i = 1, n do
+    local part = parts[i]
+    if type(part) == "number" then
+      part = tostring(part)
+      parts[i] = part
+    elseif type(part) ~= "string" then
+      error(format("bad argument #%d to 'write' (string expected, got %s)", i, type(part)), 2)
+    end
+    length = length + #part
+  end
+  local record = state.record
+  local position = state.append and record.size or state.position or state.handle:seek("cur", 0)
+  local growth = position + length - record.size
+  if length == 0 or growth < 0 then growth = 0 end
+  local limit = settings.max_size
+  if limit and growth > 0 and used + growth > limit then
+    recount()
+    if used + growth > limit then return nil, "No disk space" end
+  end
+  local ok, reason, code = state.handle:write(unpack(parts, 1, n))
+  if not ok then
+    state.position = nil
+    return nil, reason, code
+  end
+  state.position = position + length
+  record.size, used = record.size + growth, used + growth
+  return true
+end
+
+--- As in Lua's file:read.
+function methods:read(...)
+  local state = state_of(self)
+  state.position = nil
+  return state.handle:read(...)
+end
+
+--- As in Lua's file:lines.
+function methods:lines(...)
+  local formats, n = { ... }, state_of(self) and select("#", ...)
+  return function() return methods.read(self, unpack(formats, 1, n)) end
+end
+
+--- As in Lua's file:seek.
+function methods:seek(whence, offset)
+  local state = state_of(self)
+  local position, reason, code = state.handle:seek(whence or "cur", offset or 0)
+  state.position = position
+  return position, reason, code
+end
+
+--- As in Lua's file:flush.
+function methods:flush()
+  local ok, reason, code = state_of(self).handle:flush()
+  if not ok then return nil, reason, code end
+  return true
+end
+
+--- As in Lua's file:setvbuf.
+function methods:setvbuf(...) return state_of(self).handle:setvbuf(...) end
+
+--- The file's size in bytes.
+---@return integer
+function methods:size() return state_of(self).record.size end
+
+--- As in Lua's file:close.
+function methods:close()
+  local state = state_of(self)
+  states[self] = nil
+  if default_input == self then default_input = nil end
+  if default_output == self then default_output = nil end
+  local ok, reason, code = state.handle:close()
+  release(state)
+  if not ok then return nil, reason, code end
+  return true
+end
+
+local function standard(which)
+  return settings and not settings.no_std and real[which] or nil
+end
+
+local function as_file(value, mode)
+  if type(value) ~= "string" then return value end
+  local file, reason = M.open(value, mode)
+  if not file then error(reason, 3) end
+  return file
+end
+
+--- Sets (by name or file) and returns the default input.
+function M.input(file)
+  if file ~= nil then default_input = as_file(file, "r") end
+  return default_input or standard("stdin")
+end
+
+--- Sets (by name or file) and returns the default output.
+function M.output(file)
+  if file ~= nil then default_output = as_file(file, "w") end
+  return default_output or standard("stdout")
+end
+
+--- Reads from the default input.
+function M.read(...)
+  local file = M.input()
+  if not file then return nil, "no default file" end
+  return file:read(...)
+end
+
+--- Writes to the default output.
+function M.write(...)
+  local file = M.output()
+  if not file then return nil, "no default file" end
+  return file:write(...)
+end
+
+--- Flushes the default output.
+function M.flush()
+  local file = M.output()
+  if not file then return nil, "no default file" end
+  return file:flush()
+end
+
+--- Closes a file, or the default output.
+function M.close(file)
+  file = file or default_output
+  if not file then return nil, "no default file" end
+  return file:close()
+end
+
+--- The lines of a file, which is closed at its end, or of the default input.
+function M.lines(name, ...)
+  if name == nil then
+    local file = M.input()
+    if not file then error("no default file", 2) end
+    return file:lines()
+  end
+  local file = as_file(name, "r")
+  local next_line = file:lines(...)
+  return function()
+    if not file then return nil end
+    local line, reason = next_line()
+    if line == nil then
+      file:close()
+      file = nil
+      if reason then error(reason, 2) end
+    end
+    return line
+  end
+end
+
+--- `"file"`, `"closed file"`, or nil for anything else.
+function M.type(value)
+  if states[value] then return "file" end
+  if type(value) == "table" and getmetatable(value) == "FILE*" then return "closed file" end
+  return real.type(value)
+end
+
+--- Deletes a file.
+---
+--- `io.remove("missing")  --> nil  "missing: No such file or directory"`
+function M.remove(name)
+  name = tostring(name)
+  local hash = settings and md5(name)
+  if not hash or not records[hash] then
+    return nil, name .. ": No such file or directory", 2
+  end
+  local ok = real_remove(path_of(hash))
+  if not ok then return nil, name .. ": cannot remove" end
+  forget(hash)
+  note("-", hash)
+  return true
+end
+
+--- Renames a file; one that had the new name is replaced.
+function M.rename(old, new)
+  old, new = tostring(old), tostring(new)
+  local from = settings and md5(old)
+  local record = from and records[from]
+  if not record then return nil, old .. ": No such file or directory", 2 end
+  local to = md5(new)
+  if from == to then return true end
+  local ok = real_rename(path_of(from), path_of(to))
+  if not ok then return nil, old .. ": cannot rename" end
+  forget(to)
+  records[from], records[to] = nil, record
+  record.name = new
+  note("+", to)
+  note("-", from)
+  return true
+end
+
+--- A name no file has.
+---
+--- `io.tmpname()  --> "tmp_1"`
+function M.tmpname()
+  repeat temporary = temporary + 1 until not M.exists("tmp_" .. temporary)
+  return "tmp_" .. temporary
+end
+
+--- A file without name, deleted when it is closed.
+function M.tmpfile()
+  local name = M.tmpname()
+  local file, reason = M.open(name, "w+")
+  if not file then return nil, reason end
+  M.remove(name)
+  return file
+end
+
+--- Whether a file of that name exists.
+---
+--- `io.exists("a/b")  --> true`
+---@param name string
+---@return boolean
+function M.exists(name)
+  return settings ~= nil and records[md5(tostring(name))] ~= nil
+end
+
+--- The names of the files, sorted; those of earlier runs have names once they were opened.
+---
+--- `io.list()  --> {"a/b"}`
+---@return string[]
+function M.list()
+  local names = {}
+  for _, record in pairs(records) do
+    if record.name then names[#names + 1] = record.name end
+  end
+  sort(names)
+  return names
+end
+
+--- Deletes all files.
+---
+--- `io.clean()`
+function M.clean()
+  if not settings then return end
+  local hashes = {}
+  for hash in pairs(records) do hashes[#hashes + 1] = hash end
+  for _, hash in ipairs(hashes) do
+    if real_remove(path_of(hash)) then forget(hash) end
+  end
+  write_index()
+end
+
+--- The limits.
+---
+--- `io.limits()  --> max_files  max_size  max_file_descriptors`
+---@return integer? max_files
+---@return integer? max_size
+---@return integer? max_fds
+function M.limits()
+  if not settings then return nil end
+  return settings.max_files, settings.max_size, settings.max_file_descriptors
+end
+
+--- What is used now.
+---
+--- `io.stats()  --> files  bytes  open files`
+---@return integer files
+---@return integer size
+---@return integer fds
+function M.stats() return files, used, descriptors end
+
+--- Limits and use as text.
+---
+--- `print(io.infos())  --> Files: 1 / 100 ...`
+---@return string
+function M.infos()
+  local limits = settings or {}
+  local function of(value, limit) return value .. " / " .. tostring(limit or "unlimited") end
+  return concat({
+    "Files: " .. of(files, limits.max_files),
+    "Size: " .. of(used, limits.max_size),
+    "File descriptors: " .. of(descriptors, limits.max_file_descriptors),
+  }, "\n")
+end
+
+return M
