@@ -10,7 +10,7 @@ use std::time::Duration;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 use splay_runtime::driver::{
-    Driver, Family, OptionName, Owner, Query, SocketId, SocketOption, Transport, Wake, Watch,
+    Driver, Family, OptionName, Owner, Query, Readiness, SocketId, SocketOption, Transport, Wake, Watch,
 };
 
 use crate::network::{Network, NetworkConfig, Time};
@@ -179,6 +179,10 @@ impl Driver for VirtualDriver {
 
     fn descriptor(&self, _socket: SocketId) -> Option<RawFd> {
         None
+    }
+
+    fn readiness(&mut self, socket: SocketId) -> io::Result<Readiness> {
+        self.network.readiness(socket)
     }
 
     fn watch(&mut self, socket: SocketId, mode: Watch) -> io::Result<()> {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use slab::Slab;
 use splay_runtime::driver::{
-    Family, OptionName, Owner, Query, Resolved, SocketId, SocketOption, Transport, Wake, Watch,
+    Family, OptionName, Owner, Query, Readiness, Resolved, SocketId, SocketOption, Transport, Wake, Watch,
 };
 use splay_runtime::real::UNKNOWN_HOST;
 
@@ -387,6 +387,12 @@ impl Network {
     /// See [`splay_runtime::driver::Driver::option`].
     pub fn option(&mut self, id: SocketId, name: OptionName) -> io::Result<SocketOption> {
         self.entry(id)?.option(name)
+    }
+
+    /// See [`splay_runtime::driver::Driver::readiness`].
+    pub fn readiness(&self, id: SocketId) -> io::Result<Readiness> {
+        let socket = self.get(id)?;
+        Ok(Readiness { readable: socket.readable(), writable: socket.writable() })
     }
 
     /// See [`splay_runtime::driver::Driver::watch`].

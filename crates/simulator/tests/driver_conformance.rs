@@ -61,6 +61,7 @@ on_both_drivers!(
     reports_edges_once,
     reports_readable_while_it_is,
     tells_the_owner,
+    tells_readiness,
     forgets_closed_sockets,
     gives_random_bytes,
     listens_after_an_earlier_listener_closed,
@@ -632,6 +633,30 @@ fn reports_readable_while_it_is(driver: &mut dyn Driver) {
     }
     driver.accept(server).unwrap();
     assert_eq!(reports(&pause(driver), server), []);
+}
+
+fn tells_readiness(driver: &mut dyn Driver) {
+    let state = |driver: &mut dyn Driver, socket| {
+        let readiness = driver.readiness(socket).unwrap();
+        (readiness.readable, readiness.writable)
+    };
+    let (server, address) = listener(driver, any(), 4);
+    assert_eq!(state(driver, server), (false, false));
+    let client = connect(driver, address).unwrap();
+    assert_eq!(state(driver, client), (false, true));
+    pause(driver);
+    assert_eq!(state(driver, server), (true, false));
+    let (accepted, _) = driver.accept(server).unwrap();
+    send_all(driver, client, b"x");
+    pause(driver);
+    assert_eq!(state(driver, accepted), (true, true));
+    recv_exactly(driver, accepted, 1);
+    assert_eq!(state(driver, accepted), (false, true));
+    driver.close(client);
+    pause(driver);
+    assert!(state(driver, accepted).0, "the end can be read");
+    let (datagrams, _) = udp(driver);
+    assert_eq!(state(driver, datagrams), (false, true));
 }
 
 fn tells_the_owner(driver: &mut dyn Driver) {

@@ -4,6 +4,7 @@ mod base;
 mod events;
 mod job;
 mod misc;
+pub mod socket;
 
 use mlua::ffi;
 
@@ -11,7 +12,7 @@ use crate::host::InstanceConfig;
 use crate::vm::{Ctx, Module, Stack};
 
 /// Every native module that `require` can open.
-pub static MODULES: &[Module] = &[events::MODULE, misc::MODULE, base::MODULE];
+pub static MODULES: &[Module] = &[events::MODULE, misc::MODULE, base::MODULE, socket::MODULE];
 
 /// Sets the native globals.
 pub(crate) fn install(cx: &Ctx, stack: Stack, config: &InstanceConfig) {
