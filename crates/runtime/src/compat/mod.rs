@@ -4,7 +4,8 @@
 //! - The text of a `#!` first line is dropped.
 //! - A backslash before a character that starts no escape is dropped (`"\."` is `"."` in 5.1).
 //! - A function with `...` that names `arg` and never `...` gets 5.1's implicit table:
-//!   `local arg={n=select('#',...),...};`. The main chunk never does: `arg` is the command line.
+//!   `local arg={n=select('#',...),...};`, with a `select` saved in a local at the start of a program
+//!   that declares another one. The main chunk never does: `arg` is the command line.
 //!
 //! What cannot be parsed is left for LuaJIT to complain about.
 

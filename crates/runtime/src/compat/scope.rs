@@ -9,20 +9,38 @@ const MAX_LEVELS: usize = 220;
 
 const TABLE: &str = " local arg={n=select('#',...),...};";
 
+/// The same, and what must stand before the program, where `select` may be something else.
+const OWN_TABLE: &str = " local arg={n=__select('#',...),...};";
+const OWN_SELECT: &str = "local __select=select;";
+
 /// Edits that give functions their implicit `arg`; none if the source cannot be parsed.
 pub fn implicit_arg(source: &[u8]) -> Vec<Edit> {
     let mut lexer = Lexer::new(source);
     let token = lexer.next_token();
-    let mut parser =
-        Parser { source, lexer, token, bindings: Vec::new(), functions: Vec::new(), current: 0, levels: 0 };
+    let mut parser = Parser {
+        source,
+        lexer,
+        token,
+        bindings: Vec::new(),
+        functions: Vec::new(),
+        current: 0,
+        levels: 0,
+        declares_select: false,
+    };
     parser.functions.push(Function { body: 0, uses_dots: true, uses_arg: false });
     match parser.block() {
-        Ok(()) if parser.token.kind == Kind::End => (parser.functions.iter())
-            .filter(|function| function.uses_arg && !function.uses_dots)
-            .map(|function| Edit { at: function.body, removed: 0, inserted: TABLE })
-            .collect(),
-        _ => Vec::new(),
+        Ok(()) if parser.token.kind == Kind::End => {}
+        _ => return Vec::new(),
     }
+    let table = if parser.declares_select { OWN_TABLE } else { TABLE };
+    let mut edits: Vec<Edit> = (parser.functions.iter())
+        .filter(|function| function.uses_arg && !function.uses_dots)
+        .map(|function| Edit { at: function.body, removed: 0, inserted: table })
+        .collect();
+    if parser.declares_select && !edits.is_empty() {
+        edits.push(Edit { at: 0, removed: 0, inserted: OWN_SELECT });
+    }
+    edits
 }
 
 /// The source is not Lua, or too deeply nested.
@@ -57,6 +75,8 @@ struct Parser<'a> {
     /// The function whose body is being read.
     current: usize,
     levels: usize,
+    /// A variable of that name is declared somewhere.
+    declares_select: bool,
 }
 
 impl Parser<'_> {
@@ -135,6 +155,12 @@ impl Parser<'_> {
         let is_arg = self.word() == b"arg";
         self.advance();
         Ok(is_arg)
+    }
+
+    /// Reads a name that is declared; tells whether it is `arg`.
+    fn new_name(&mut self) -> Result<bool, Unparsable> {
+        self.declares_select |= self.word() == b"select";
+        self.name()
     }
 
     fn declare(&mut self, is_arg: bool) {
@@ -279,9 +305,9 @@ impl Parser<'_> {
 
     fn for_loop(&mut self) -> Parse {
         self.advance();
-        let mut is_arg = self.name()?;
+        let mut is_arg = self.new_name()?;
         while self.accept_mark(b',') {
-            is_arg |= self.name()?;
+            is_arg |= self.new_name()?;
         }
         if !self.accept_mark(b'=') {
             self.expect_word("in")?;
@@ -297,13 +323,13 @@ impl Parser<'_> {
     fn local(&mut self) -> Parse {
         self.advance();
         if self.accept_word("function") {
-            let is_arg = self.name()?;
+            let is_arg = self.new_name()?;
             self.declare(is_arg);
             return self.function_body();
         }
-        let mut is_arg = self.name()?;
+        let mut is_arg = self.new_name()?;
         while self.accept_mark(b',') {
-            is_arg |= self.name()?;
+            is_arg |= self.new_name()?;
         }
         if self.accept_mark(b'=') {
             self.expressions()?;
@@ -324,7 +350,7 @@ impl Parser<'_> {
                 self.advance();
                 break;
             }
-            declares_arg |= self.name()?;
+            declares_arg |= self.new_name()?;
             if !self.accept_mark(b',') {
                 break;
             }

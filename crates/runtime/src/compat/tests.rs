@@ -96,6 +96,18 @@ fn vararg_functions_get_their_table() {
 }
 
 #[test]
+fn a_program_may_have_another_select() {
+    assert_eq!(
+        run(
+            "local select = 1\nfunction f(...) return arg.n, select end local g = function(select, ...) return arg.n end return f(1, nil), g(1, 2)"
+        ),
+        "2 1"
+    );
+    assert_eq!(run("#!x\nlocal select = 1; return (function(...) return arg[1] end)(5)"), "5");
+    assert_eq!(text("local select = ... return arg"), "local select = ... return arg");
+}
+
+#[test]
 fn other_uses_of_the_name_stay() {
     for source in [
         "function f(...) return arg, ... end",

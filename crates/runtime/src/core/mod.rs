@@ -1,9 +1,15 @@
 //! Native library modules, and the native part of the globals every instance has.
 
 mod base;
+mod base64;
+mod benc;
+mod crypto;
+mod data_bits;
 mod events;
 mod job;
+mod json;
 mod misc;
+mod rpc;
 pub mod socket;
 
 use mlua::ffi;
@@ -12,7 +18,21 @@ use crate::host::InstanceConfig;
 use crate::vm::{Ctx, Module, Stack};
 
 /// Every native module that `require` can open.
-pub static MODULES: &[Module] = &[events::MODULE, misc::MODULE, base::MODULE, socket::MODULE];
+pub static MODULES: &[Module] = &[
+    events::MODULE,
+    misc::MODULE,
+    base::MODULE,
+    base64::MODULE,
+    benc::MODULE,
+    crypto::MODULE,
+    crypto::MD5_MODULE,
+    data_bits::MODULE,
+    json::MODULE,
+    rpc::RPC,
+    rpc::URPC,
+    rpc::RPCQ,
+    socket::MODULE,
+];
 
 /// Sets the native globals.
 pub(crate) fn install(cx: &Ctx, stack: Stack, config: &InstanceConfig) {

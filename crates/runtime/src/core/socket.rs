@@ -320,7 +320,7 @@ native! {
         let sock = this(stack, &[])?;
         stack.push_int(sock.received.get() as i64);
         stack.push_int(sock.sent.get() as i64);
-        stack.push_number(cx.now().saturating_sub(sock.birth.get()).as_secs_f64());
+        stack.push_number(cx.now().as_secs_f64() - sock.birth.get());
         Ok(Return::Values(3))
     }
 
@@ -335,8 +335,7 @@ native! {
             sock.sent.set(sent);
         }
         if let Some(age) = stack.number(4) {
-            let age = Duration::from_secs_f64(age.clamp(0.0, 3.2e9));
-            sock.birth.set(cx.now().saturating_sub(age));
+            sock.birth.set(cx.now().as_secs_f64() - age);
         }
         Ok(one(stack))
     }

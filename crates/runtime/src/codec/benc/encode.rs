@@ -286,6 +286,8 @@ impl Encoder<'_> {
             (a.class, a.rank)
                 .cmp(&(b.class, b.rank))
                 .then_with(|| out[a.text..a.value].cmp(&out[b.text..b.value]))
+                // Different tables as keys can look the same.
+                .then_with(|| out[a.value..a.end].cmp(&out[b.value..b.end]))
         });
         let is_list = (1u32..)
             .zip(entries.iter())

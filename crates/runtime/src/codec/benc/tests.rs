@@ -194,6 +194,7 @@ fn values_have_their_golden_bytes() {
         ("{[true]='x'}", "dt1:xe"),
         ("{[true]=1, [false]=2, b=3, [-1]=4, [1]=5, a=6}", "di-1ei4ei1ei5e1:ai6e1:bi3efi2eti1ee"),
         ("{[{7}]=1}", "dli7eei1ee"),
+        ("{[{}]=2, [{}]=1}", "dlei1elei2ee"),
         ("{'a', x={y='z'}}", "di1e1:a1:xd1:y1:zee"),
         ("{{1, x=2}, {3, {4}}, y=5}", "di1edi1ei1e1:xi2eei2eli3eli4eee1:yi5ee"),
         ("{type='call', call={'echo', 1, 'two'}}", "d4:calll4:echoi1e3:twoe4:type4:calle"),

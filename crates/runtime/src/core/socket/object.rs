@@ -42,6 +42,7 @@ impl Class {
 pub(super) enum Attempt {
     None,
     Going,
+    Done,
 }
 
 /// One socket of a program.
@@ -63,7 +64,8 @@ pub(super) struct Sock {
     head: Cell<u32>,
     pub(super) sent: Cell<u64>,
     pub(super) received: Cell<u64>,
-    pub(super) birth: Cell<Duration>,
+    /// Seconds of the driver's time; `setstats` may put it before the beginning.
+    pub(super) birth: Cell<f64>,
     /// Lua has stored fields of its own in the object.
     has_fields: Cell<bool>,
     /// Options set before there was a socket.
@@ -89,7 +91,7 @@ pub(super) struct Library {
 }
 
 impl Sock {
-    fn new(class: Class, family: Option<Family>, id: Option<SocketId>, birth: Duration) -> Sock {
+    fn new(class: Class, family: Option<Family>, id: Option<SocketId>, birth: f64) -> Sock {
         Sock {
             class: Cell::new(class),
             id: Cell::new(id),
@@ -294,7 +296,7 @@ pub(super) fn create(
     family: Option<Family>,
     id: Option<SocketId>,
 ) -> Rc<Sock> {
-    let sock = Rc::new(Sock::new(class, family, id, cx.now()));
+    let sock = Rc::new(Sock::new(class, family, id, cx.now().as_secs_f64()));
     let library = cx.extension::<Library>();
     if let Some(id) = id {
         library.open.borrow_mut().insert(id, Rc::downgrade(&sock));

@@ -99,14 +99,14 @@ impl Connect {
         let mut last = UNKNOWN_HOST.to_owned();
         if self.sock.attempt.get() == Attempt::Going {
             match self.result(cx) {
-                Ok(()) => return Some(Ok(())),
+                Ok(()) => return Some(self.connected()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
                 Err(error) => last = text(&error),
             }
         }
         while let Some(address) = self.addresses.next() {
             match self.begin(cx, address) {
-                Ok(()) => return Some(Ok(())),
+                Ok(()) => return Some(self.connected()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.sock.attempt.set(Attempt::Going);
                     match self.watch(cx) {
@@ -118,6 +118,11 @@ impl Connect {
             }
         }
         Some(Err(last))
+    }
+
+    fn connected(&self) -> Result<(), String> {
+        self.sock.attempt.set(Attempt::Done);
+        Ok(())
     }
 
     fn result(&self, cx: &Ctx) -> io::Result<()> {
@@ -180,7 +185,11 @@ fn connect_to(cx: &Ctx, stack: Stack, sock: &Rc<Sock>, to: Target) -> NativeResu
     if let Err(refused) = guard(cx).may_contact(&to.host) {
         return Ok(refuse(stack, refused));
     }
-    let going = sock.attempt.get() == Attempt::Going;
+    let going = match sock.attempt.get() {
+        Attempt::None => false,
+        Attempt::Going => true,
+        Attempt::Done => return Ok(fail(stack, "already connected")),
+    };
     sock.class.set(Class::Client);
     let thread = cx.thread().ok();
     let mut request =
@@ -427,7 +436,7 @@ native! {
             // A connection that was begun without waiting: it may be there by now.
             let id = sock.open_id().map_err(|error| text(&error))?;
             if cx.driver().connect_result(id).is_ok() {
-                sock.attempt.set(Attempt::None);
+                sock.attempt.set(Attempt::Done);
             }
         }
         match try_send(cx, &sock, data, &mut done) {

@@ -1,0 +1,3 @@
+--- The part `hmac` of `crypto` as a module of its own.
+
+return require("crypto").hmac

@@ -1,0 +1,3 @@
+--- The part `rand` of `crypto` as a module of its own.
+
+return require("crypto").rand

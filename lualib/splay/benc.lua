@@ -1,0 +1,81 @@
+--- Bencode extended to all plain Lua data; what remote calls are made of (manual, "benc").
+--- Numbers, strings, booleans, nil and tables of them; compatible with BitTorrent.
+
+local core = require "splay.benc_core"
+local llenc = require "splay.llenc"
+
+---@class splay.benc
+local M = {}
+
+--- Encodes a value. Raises an error for functions, userdata, threads and cyclic tables.
+---@param data any
+---@return string bytes
+--- Example: `benc.encode({ 1, "two", { three = 3 } })` --> "li1e3:twod5:threei3eee"
+M.encode = core.encode
+
+--- Decodes the value a string starts with. Raises an error if there is none.
+---@param bytes string
+---@return any data
+---@return integer length of the value in bytes; what follows is ignored
+--- Example: `benc.decode("li1e3:twoe")` --> { 1, "two" }, 10
+M.decode = core.decode
+
+--- Sends a value as a block (see `splay.llenc`).
+---@async
+---@param socket table
+---@param data any
+---@return integer|nil sent
+---@return string? err
+--- Example: `benc.send(socket, { type = "ping" })`
+function M.send(socket, data)
+  return llenc.send(socket, core.encode(data))
+end
+
+local function received(ok, value)
+  if not ok then return nil, "corrupted" end
+  return value
+end
+
+--- Receives a value sent as a block.
+---@async
+---@param socket table
+---@param max_length? integer of the block in bytes
+---@return any data
+---@return string? err the socket's, or "corrupted"
+--- Example: `benc.receive(socket)` --> { type = "ping" }
+function M.receive(socket, max_length)
+  local bytes, err = llenc.receive(socket, max_length)
+  if not bytes then return nil, err end
+  return received(pcall(core.decode, bytes))
+end
+
+-- The wrapped object below is a socket in blocks already.
+local wrap, is_wrapped = require("splay.wrapped").class("#BENC", {
+  send = function(self, data) return self.super:send(core.encode(data)) end,
+  receive = function(self, max_length)
+    local bytes, err = self.super:receive(max_length)
+    if not bytes then return nil, err end
+    return received(pcall(core.decode, bytes))
+  end,
+  receive_array = function(self, number, max_length)
+    local blocks, err, partial = self.super:receive_array(number, max_length)
+    local values = {}
+    for i, bytes in ipairs(blocks or partial) do
+      local ok, value = pcall(core.decode, bytes)
+      if not ok then return nil, "corrupted", values end
+      values[i] = value
+    end
+    if not blocks then return nil, err, values end
+    return values
+  end,
+})
+
+--- Wraps a socket: its `send` and `receive` then deal in values.
+---@param socket table a socket, or one wrapped by `splay.llenc`
+---@return table wrapped the socket itself if it is wrapped already
+--- Example: `local values = benc.wrap(socket)  values:send({ 1, 2 })`
+function M.wrap(socket)
+  return is_wrapped(socket) and socket or wrap(llenc.wrap(socket))
+end
+
+return M
