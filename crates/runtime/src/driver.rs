@@ -48,6 +48,15 @@ pub enum Watch {
     Readable,
 }
 
+/// What a socket is ready for at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// A read, accept or receive would not block.
+    pub readable: bool,
+    /// A write would not block, or a connection attempt has ended.
+    pub writable: bool,
+}
+
 /// One socket option with its value, in the units of LuaSocket's manual.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SocketOption {
@@ -222,6 +231,8 @@ pub trait Driver {
     fn option(&mut self, socket: SocketId, name: OptionName) -> io::Result<SocketOption>;
     /// The operating system's descriptor, where there is one.
     fn descriptor(&self, socket: SocketId) -> Option<RawFd>;
+    /// What the socket is ready for now: reading (accepting), writing (a finished connect).
+    fn readiness(&mut self, socket: SocketId) -> io::Result<Readiness>;
     /// Starts to report readiness. Repeated calls with the same mode cost nothing.
     fn watch(&mut self, socket: SocketId, mode: Watch) -> io::Result<()>;
 

@@ -17,7 +17,7 @@ use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketAddrAny, Sock
 use slab::Slab;
 
 use crate::driver::{
-    Driver, Family, OptionName, Owner, Query, SocketId, SocketOption, Transport, Wake, Watch,
+    Driver, Family, OptionName, Owner, Query, Readiness, SocketId, SocketOption, Transport, Wake, Watch,
 };
 use resolver::Resolver;
 
@@ -183,7 +183,12 @@ impl Driver for RealDriver {
         if entry.family != family_of(&address) {
             return Err(Errno::AFNOSUPPORT.into());
         }
-        match net::connect(&entry.descriptor, &address) {
+        let mut result = net::connect(&entry.descriptor, &address);
+        if result == Err(Errno::CONNABORTED) {
+            // Linux tells once more that the attempt before this one failed.
+            result = net::connect(&entry.descriptor, &address);
+        }
+        match result {
             Ok(()) => Ok(()),
             // An interrupted connect goes on in the kernel, as one in progress does.
             Err(Errno::INPROGRESS | Errno::INTR) => Err(Errno::AGAIN.into()),
@@ -288,6 +293,19 @@ impl Driver for RealDriver {
 
     fn descriptor(&self, socket: SocketId) -> Option<RawFd> {
         Some(self.sockets.get(socket.0 as usize)?.descriptor.as_raw_fd())
+    }
+
+    fn readiness(&mut self, socket: SocketId) -> io::Result<Readiness> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut entries = [PollFd::from_borrowed_fd(self.fd(socket)?, PollFlags::IN | PollFlags::OUT)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        retry(|| poll(&mut entries, Some(&at_once)))?;
+        let flags = entries[0].revents();
+        let failed = flags.intersects(PollFlags::ERR | PollFlags::HUP);
+        Ok(Readiness {
+            readable: failed || flags.contains(PollFlags::IN),
+            writable: failed || flags.contains(PollFlags::OUT),
+        })
     }
 
     fn watch(&mut self, socket: SocketId, mode: Watch) -> io::Result<()> {

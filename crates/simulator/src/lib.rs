@@ -1,1 +1,21 @@
-//! The deterministic driver: a virtual clock and an in-memory network.
+//! The deterministic driver: a virtual clock and an in-memory network behind
+//! [`splay_runtime::driver::Driver`].
+//!
+//! Same program, options and seed: the same run, to the byte. The rules that keep it so, most
+//! of them enforced by this crate's `clippy.toml`:
+//!
+//! 1. Time is a number in [`VirtualDriver`] that only `poll` moves. Nothing here reads a clock.
+//! 2. Randomness comes from one generator seeded at the start.
+//! 3. What is iterated over is ordered by what the program did: slabs, queues and B-trees, never
+//!    a hash map. Two events at the same instant happen in the order in which they were caused.
+//! 4. One thread. The only thing another thread can do is ask for [`Wake::External`], which
+//!    moves no time and touches no socket.
+//! 5. Inside [`network`] there is no I/O: a call changes the state and plans events.
+//!
+//! [`Wake::External`]: splay_runtime::driver::Wake::External
+
+mod driver;
+pub mod network;
+
+pub use driver::{VirtualDriver, VirtualWaker};
+pub use network::NetworkConfig;

@@ -10,6 +10,7 @@ mod job;
 mod json;
 mod misc;
 mod rpc;
+pub mod socket;
 
 use mlua::ffi;
 
@@ -30,6 +31,7 @@ pub static MODULES: &[Module] = &[
     rpc::RPC,
     rpc::URPC,
     rpc::RPCQ,
+    socket::MODULE,
 ];
 
 /// Sets the native globals.

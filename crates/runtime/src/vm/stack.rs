@@ -346,6 +346,18 @@ impl Stack {
     pub fn metatable(self, index: i32) -> bool {
         unsafe { ffi::lua_getmetatable(self.0, index) != 0 }
     }
+    /// Pops a table and makes it the environment of a userdata.
+    #[inline]
+    pub fn set_environment(self, index: i32) {
+        unsafe {
+            ffi::lua_setfenv(self.0, index);
+        }
+    }
+    /// Pushes the environment of a userdata.
+    #[inline]
+    pub fn environment(self, index: i32) {
+        unsafe { ffi::lua_getfenv(self.0, index) }
+    }
     /// Raw equality.
     #[inline]
     pub fn raw_equal(self, a: i32, b: i32) -> bool {
@@ -494,10 +506,10 @@ fn push_error(stack: Stack, error: NativeError) -> i32 {
 /// `cx` is the running instance's [`crate::vm::Ctx`].
 #[macro_export]
 macro_rules! native {
-    ($( $(#[$meta:meta])* fn $name:ident($cx:ident, $stack:ident) $body:block )*) => {
+    ($( $(#[$meta:meta])* $vis:vis fn $name:ident($cx:ident, $stack:ident) $body:block )*) => {
         $(
             $(#[$meta])*
-            unsafe extern "C-unwind" fn $name(state: $crate::vm::State) -> std::ffi::c_int {
+            $vis unsafe extern "C-unwind" fn $name(state: $crate::vm::State) -> std::ffi::c_int {
                 #[allow(unused_variables)]
                 fn body($cx: &$crate::vm::Ctx, $stack: $crate::vm::Stack) -> $crate::vm::NativeResult $body
                 // SAFETY: called by Lua; the context is set while an instance runs.

@@ -1,0 +1,441 @@
+//! The simulated network as a pure state machine: calls and the passing of time go in, changes
+//! of readiness come out. Owns every socket, port and packet in flight; knows no clock of its
+//! own, no program and no randomness.
+
+mod agenda;
+mod bytes;
+mod ports;
+mod socket;
+mod tcp;
+mod udp;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use slab::Slab;
+use splay_runtime::driver::{
+    Family, OptionName, Owner, Query, Readiness, Resolved, SocketId, SocketOption, Transport, Wake, Watch,
+};
+use splay_runtime::real::UNKNOWN_HOST;
+
+use agenda::Agenda;
+pub use agenda::Time;
+use ports::{Binding, Ports};
+use socket::{Kind, Options, Ref, Report, Socket, error};
+
+/// What the simulated network is like.
+#[derive(Debug, Clone)]
+pub struct NetworkConfig {
+    /// One-way delay of every packet.
+    pub latency: Duration,
+    /// Time the name service takes to answer.
+    pub name_latency: Duration,
+    /// Addresses, besides the loopback ones, that sockets may bind and that answer.
+    pub addresses: Vec<IpAddr>,
+    /// Names that resolve, besides `localhost`.
+    pub names: Vec<(String, Vec<IpAddr>)>,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        NetworkConfig {
+            latency: Duration::from_micros(100),
+            name_latency: Duration::from_millis(1),
+            addresses: Vec::new(),
+            names: Vec::new(),
+        }
+    }
+}
+
+/// Something that happens later.
+#[derive(Debug)]
+enum Event {
+    /// A connection request reaches `to`.
+    Request { client: Ref, from: SocketAddr, to: SocketAddr, attempt: u32 },
+    /// The answer to a request reaches the client: its server end, or why there is none.
+    Answer { client: Ref, result: Result<Ref, i32> },
+    /// Bytes of a stream.
+    Data { to: Ref, from: Ref, bytes: Box<[u8]> },
+    /// End of a stream.
+    End { to: Ref },
+    /// The connection is broken.
+    Reset { to: Ref },
+    /// The receiver has made room for a sender that waited for it.
+    Room { to: Ref },
+    /// A datagram reaches `to`.
+    Datagram { sender: Ref, from: SocketAddr, to: SocketAddr, bytes: Box<[u8]> },
+    /// Nobody was there to take a datagram of a socket with a fixed peer.
+    Unreachable { to: Ref },
+    /// The name service has answered.
+    Named(Wake),
+}
+
+/// All simulated sockets and what is under way between them.
+#[derive(Debug)]
+pub struct Network {
+    now: Time,
+    sockets: Slab<Socket>,
+    stamps: u32,
+    ports: Ports,
+    agenda: Agenda<Event>,
+    reports: VecDeque<Ref>,
+    answers: Vec<Wake>,
+    latency: Time,
+    name_latency: Time,
+    addresses: BTreeSet<IpAddr>,
+    homes: BTreeMap<Owner, IpAddr>,
+    names: BTreeMap<String, Vec<IpAddr>>,
+}
+
+/// Nanoseconds of a duration; 584 years fit.
+fn nanoseconds(duration: Duration) -> Time {
+    Time::try_from(duration.as_nanos()).unwrap_or(Time::MAX)
+}
+
+fn unspecified(family: Family) -> SocketAddr {
+    match family {
+        Family::V4 => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+        Family::V6 => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+    }
+}
+
+impl Network {
+    /// An empty network at time zero.
+    pub fn new(config: &NetworkConfig) -> Network {
+        let loopback = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+        let mut names = BTreeMap::from([("localhost".to_owned(), loopback)]);
+        names.extend(config.names.iter().map(|(name, list)| (name.to_ascii_lowercase(), list.clone())));
+        Network {
+            now: 0,
+            sockets: Slab::new(),
+            stamps: 0,
+            ports: Ports::default(),
+            agenda: Agenda::default(),
+            reports: VecDeque::new(),
+            answers: Vec::new(),
+            latency: nanoseconds(config.latency),
+            name_latency: nanoseconds(config.name_latency),
+            addresses: config.addresses.iter().copied().collect(),
+            homes: BTreeMap::new(),
+            names,
+        }
+    }
+
+    /// Gives `owner` an address of its own: what its sockets that bind to none send from.
+    pub fn set_home(&mut self, owner: Owner, address: IpAddr) {
+        self.addresses.insert(address);
+        self.homes.insert(owner, address);
+    }
+
+    /// When the next packet arrives, if one is under way.
+    pub fn next_event(&self) -> Option<Time> {
+        self.agenda.next()
+    }
+
+    /// Lets time pass to `now`, with everything that happens until then.
+    pub fn advance(&mut self, now: Time) {
+        while let Some((at, event)) = self.agenda.take(now) {
+            self.now = self.now.max(at);
+            self.happen(event);
+        }
+        self.now = self.now.max(now);
+    }
+
+    /// Appends what watchers have to be told since the last call.
+    pub fn report(&mut self, wakes: &mut Vec<Wake>) {
+        wakes.append(&mut self.answers);
+        for _ in 0..self.reports.len() {
+            let Some(which) = self.reports.pop_front() else { break };
+            let Some(socket) = self.get_mut(which) else { continue };
+            let (owner, id) = (socket.owner, which.id);
+            match socket.watch {
+                Some(Watch::Readable) if socket.readable() => {
+                    wakes.push(Wake::Socket { owner, socket: id, readable: true, writable: false });
+                    self.reports.push_back(which);
+                    continue;
+                }
+                Some(Watch::Edge) => {
+                    let Report { readable, writable, .. } = socket.report;
+                    wakes.push(Wake::Socket { owner, socket: id, readable, writable });
+                }
+                _ => {}
+            }
+            socket.report = Report::default();
+        }
+    }
+
+    /// Open sockets, with connections not accepted yet.
+    pub fn socket_count(&self) -> usize {
+        self.sockets.len()
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Request { client, from, to, attempt } => self.request(client, from, to, attempt),
+            Event::Answer { client, result } => self.answer(client, result),
+            Event::Data { to, from, bytes } => self.data(to, from, bytes),
+            Event::End { to } => self.end(to),
+            Event::Reset { to } => self.reset(to),
+            Event::Room { to } => self.mark(to.id, to.stamp, false, true),
+            Event::Datagram { sender, from, to, bytes } => self.datagram(sender, from, to, bytes),
+            Event::Unreachable { to } => {
+                if let Some(socket) = self.get_mut(to) {
+                    socket.pending = Some(libc::ECONNREFUSED);
+                    self.mark(to.id, to.stamp, true, true);
+                }
+            }
+            Event::Named(wake) => self.answers.push(wake),
+        }
+    }
+
+    /// One-way delay between two addresses.
+    fn delay(&self, _from: IpAddr, _to: IpAddr) -> Time {
+        self.latency
+    }
+
+    /// Whether packets for `address` get somewhere.
+    fn exists(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        address.is_loopback() || self.addresses.contains(&address)
+    }
+
+    fn get(&self, id: SocketId) -> io::Result<&Socket> {
+        self.sockets.get(id.0 as usize).ok_or_else(|| error(libc::EBADF))
+    }
+
+    fn entry(&mut self, id: SocketId) -> io::Result<&mut Socket> {
+        self.sockets.get_mut(id.0 as usize).ok_or_else(|| error(libc::EBADF))
+    }
+
+    fn get_mut(&mut self, which: Ref) -> Option<&mut Socket> {
+        self.sockets.get_mut(which.id.0 as usize).filter(|socket| socket.stamp == which.stamp)
+    }
+
+    fn reference(&self, id: SocketId) -> io::Result<Ref> {
+        Ok(Ref { id, stamp: self.get(id)?.stamp })
+    }
+
+    fn insert(&mut self, owner: Owner, family: Family, kind: Kind) -> Ref {
+        self.stamps = self.stamps.wrapping_add(1);
+        let stamp = self.stamps;
+        let key = self.sockets.insert(Socket {
+            stamp,
+            owner,
+            family,
+            local: None,
+            claimed: false,
+            watch: None,
+            report: Report::default(),
+            pending: None,
+            options: Options::default(),
+            kind,
+        });
+        let id = SocketId(u32::try_from(key).expect("fewer than 2^32 simulated sockets"));
+        Ref { id, stamp }
+    }
+
+    /// Notes for `report` that a socket has become ready.
+    fn mark(&mut self, id: SocketId, stamp: u32, readable: bool, writable: bool) {
+        let Some(socket) = self.get_mut(Ref { id, stamp }) else { return };
+        let wanted = match socket.watch {
+            None => false,
+            Some(Watch::Edge) => true,
+            Some(Watch::Readable) => readable,
+        };
+        if !wanted {
+            return;
+        }
+        socket.report.readable |= readable;
+        socket.report.writable |= writable;
+        if !socket.report.queued {
+            socket.report.queued = true;
+            self.reports.push_back(Ref { id, stamp });
+        }
+    }
+
+    /// See [`splay_runtime::driver::Driver::open`].
+    pub fn open(&mut self, owner: Owner, transport: Transport, family: Family) -> io::Result<SocketId> {
+        let kind = match transport {
+            Transport::Tcp => Kind::Fresh,
+            Transport::Udp => Kind::Datagrams(Box::default()),
+        };
+        Ok(self.insert(owner, family, kind).id)
+    }
+
+    fn claim_of(&self, id: SocketId) -> io::Result<Binding> {
+        let socket = self.get(id)?;
+        Ok(Binding {
+            socket: id,
+            reuse_address: socket.options.reuse_address,
+            reuse_port: socket.options.reuse_port,
+            v6_only: socket.options.v6_only,
+            listening: false,
+        })
+    }
+
+    /// See [`splay_runtime::driver::Driver::bind`].
+    pub fn bind(&mut self, id: SocketId, mut address: SocketAddr) -> io::Result<()> {
+        let socket = self.get(id)?;
+        if socket.local.is_some() {
+            return Err(error(libc::EINVAL));
+        }
+        match (socket.family, address) {
+            (Family::V4, SocketAddr::V4(_)) | (Family::V6, SocketAddr::V6(_)) => {}
+            (Family::V4, SocketAddr::V6(_)) => return Err(error(libc::EAFNOSUPPORT)),
+            (Family::V6, SocketAddr::V4(_)) => return Err(error(libc::EINVAL)),
+        }
+        let ip = address.ip();
+        let takes_groups = socket.transport() == Transport::Udp && ip.is_multicast();
+        if !ip.is_unspecified() && !takes_groups && !self.exists(ip) {
+            return Err(error(libc::EADDRNOTAVAIL));
+        }
+        let transport = socket.transport();
+        let binding = self.claim_of(id)?;
+        if address.port() == 0 {
+            let port = self.ports.choose(transport, ip).ok_or_else(|| error(libc::EADDRINUSE))?;
+            address.set_port(port);
+        } else if !self.ports.is_free(transport, address, &binding) {
+            return Err(error(libc::EADDRINUSE));
+        }
+        self.ports.claim(transport, address, binding);
+        let socket = self.entry(id)?;
+        socket.local = Some(address);
+        socket.claimed = true;
+        Ok(())
+    }
+
+    /// The address from which a packet to `to` leaves.
+    fn source_for(&self, owner: Owner, to: IpAddr) -> IpAddr {
+        if to.is_loopback() {
+            return match to {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            };
+        }
+        match self.homes.get(&owner) {
+            Some(home) if home.is_ipv4() == to.is_ipv4() => *home,
+            _ => to,
+        }
+    }
+
+    /// A packet for the unspecified address goes to this machine, as on Linux.
+    fn destination(&self, family: Family, to: SocketAddr) -> io::Result<SocketAddr> {
+        let fits = (family == Family::V4) == to.is_ipv4();
+        if !fits {
+            return Err(error(libc::EAFNOSUPPORT));
+        }
+        let mut to = to;
+        if to.ip().is_unspecified() {
+            match to {
+                SocketAddr::V4(_) => to.set_ip(Ipv4Addr::LOCALHOST.into()),
+                SocketAddr::V6(_) => to.set_ip(Ipv6Addr::LOCALHOST.into()),
+            }
+        }
+        Ok(to)
+    }
+
+    /// See [`splay_runtime::driver::Driver::close`].
+    pub fn close(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.try_remove(id.0 as usize) else { return };
+        if let Some(local) = socket.local.filter(|_| socket.claimed) {
+            self.ports.release(socket.transport(), local, id);
+        }
+        let from = Ref { id, stamp: socket.stamp };
+        match socket.kind {
+            Kind::Stream(stream) => self.close_stream(from, &socket.options, socket.local, *stream),
+            Kind::Listening(listener) => {
+                for waiting in listener.waiting {
+                    self.abort(waiting);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// See [`splay_runtime::driver::Driver::close_all`].
+    pub fn close_all(&mut self, owner: Owner) {
+        let owned = self.sockets.iter().filter(|(_, socket)| socket.owner == owner);
+        // Connections that wait to be accepted go with their listener.
+        let ids: Vec<usize> = owned.map(|(key, _)| key).collect();
+        for key in ids {
+            self.close(SocketId(key as u32));
+        }
+    }
+
+    /// See [`splay_runtime::driver::Driver::local_address`].
+    pub fn local_address(&self, id: SocketId) -> io::Result<SocketAddr> {
+        let socket = self.get(id)?;
+        Ok(socket.local.unwrap_or_else(|| unspecified(socket.family)))
+    }
+
+    /// See [`splay_runtime::driver::Driver::peer_address`].
+    pub fn peer_address(&self, id: SocketId) -> io::Result<SocketAddr> {
+        match &self.get(id)?.kind {
+            Kind::Stream(stream) if !stream.reset => Ok(stream.peer_address),
+            Kind::Datagrams(datagrams) => datagrams.peer.ok_or_else(|| error(libc::ENOTCONN)),
+            _ => Err(error(libc::ENOTCONN)),
+        }
+    }
+
+    /// See [`splay_runtime::driver::Driver::set_option`].
+    pub fn set_option(&mut self, id: SocketId, option: &SocketOption) -> io::Result<()> {
+        self.entry(id)?.set_option(option)
+    }
+
+    /// See [`splay_runtime::driver::Driver::option`].
+    pub fn option(&mut self, id: SocketId, name: OptionName) -> io::Result<SocketOption> {
+        self.entry(id)?.option(name)
+    }
+
+    /// See [`splay_runtime::driver::Driver::readiness`].
+    pub fn readiness(&self, id: SocketId) -> io::Result<Readiness> {
+        let socket = self.get(id)?;
+        Ok(Readiness { readable: socket.readable(), writable: socket.writable() })
+    }
+
+    /// See [`splay_runtime::driver::Driver::watch`].
+    pub fn watch(&mut self, id: SocketId, mode: Watch) -> io::Result<()> {
+        let socket = self.entry(id)?;
+        if socket.watch == Some(mode) {
+            return Ok(());
+        }
+        socket.watch = Some(mode);
+        let (stamp, readable, writable) = (socket.stamp, socket.readable(), socket.writable());
+        if readable || writable {
+            self.mark(id, stamp, readable, writable);
+        }
+        Ok(())
+    }
+
+    /// See [`splay_runtime::driver::Driver::resolve`].
+    pub fn resolve(&mut self, owner: Owner, query: u64, question: Query) {
+        let answer = match question {
+            Query::Addresses(name) => self.addresses_of(&name),
+            Query::Name(address) => self.name_of(address),
+        };
+        let answer = answer.ok_or_else(|| UNKNOWN_HOST.to_owned());
+        let wake = Wake::Resolved { owner, query, answer };
+        self.agenda.plan(self.now + self.name_latency, Event::Named(wake));
+    }
+
+    fn addresses_of(&self, name: &str) -> Option<Resolved> {
+        let addresses = match name.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => self.names.get(&name.to_ascii_lowercase())?.clone(),
+        };
+        Some(Resolved { name: name.to_owned(), aliases: Vec::new(), addresses })
+    }
+
+    fn name_of(&self, address: IpAddr) -> Option<Resolved> {
+        let address = address.to_canonical();
+        let named = self.names.iter().find(|(_, list)| list.contains(&address));
+        let name = match named {
+            Some((name, _)) => name.clone(),
+            None if address.is_loopback() => "localhost".to_owned(),
+            None => return None,
+        };
+        Some(Resolved { name, aliases: Vec::new(), addresses: vec![address] })
+    }
+}

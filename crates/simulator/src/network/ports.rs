@@ -1,0 +1,146 @@
+//! Owns who is bound to which address and port, and which of them a packet reaches.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use splay_runtime::driver::{SocketId, Transport};
+
+/// Ports given to sockets that did not choose one, as Linux does by default.
+const EPHEMERAL: std::ops::RangeInclusive<u16> = 32768..=60999;
+
+/// One socket's claim on a port.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Binding {
+    pub(super) socket: SocketId,
+    /// May share the port with others that may, as long as none listens.
+    pub(super) reuse_address: bool,
+    /// May share the port, even listening, with others that may.
+    pub(super) reuse_port: bool,
+    /// Only for `[::]`: leaves IPv4 alone.
+    pub(super) v6_only: bool,
+    pub(super) listening: bool,
+}
+
+type Key = (bool, u16, IpAddr);
+
+#[derive(Debug)]
+pub(super) struct Ports {
+    bindings: BTreeMap<Key, Vec<Binding>>,
+    next: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Ports { bindings: BTreeMap::new(), next: *EPHEMERAL.start() }
+    }
+}
+
+fn key(transport: Transport, address: SocketAddr) -> Key {
+    (transport == Transport::Tcp, address.port(), address.ip())
+}
+
+/// Whether the two addresses would take packets from each other.
+fn overlap(a: IpAddr, a_v6_only: bool, b: IpAddr, b_v6_only: bool) -> bool {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => a == b || a.is_unspecified() || b.is_unspecified(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => a == b || a.is_unspecified() || b.is_unspecified(),
+        (IpAddr::V6(six), IpAddr::V4(_)) => six.is_unspecified() && !a_v6_only,
+        (IpAddr::V4(_), IpAddr::V6(six)) => six.is_unspecified() && !b_v6_only,
+    }
+}
+
+impl Ports {
+    /// Every claim on a port, of any address.
+    fn claims(&self, transport: Transport, port: u16) -> impl Iterator<Item = (IpAddr, &Binding)> {
+        let tcp = transport == Transport::Tcp;
+        let first = (tcp, port, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let last = (tcp, port, IpAddr::V6(Ipv6Addr::from(u128::MAX)));
+        let range = self.bindings.range(first..=last);
+        range.flat_map(|((_, _, ip), claims)| claims.iter().map(|claim| (*ip, claim)))
+    }
+
+    /// Whether `new` may have `address` beside those who hold it already.
+    pub(super) fn is_free(&self, transport: Transport, address: SocketAddr, new: &Binding) -> bool {
+        self.claims(transport, address.port())
+            .filter(|(ip, held)| {
+                held.socket != new.socket && overlap(*ip, held.v6_only, address.ip(), new.v6_only)
+            })
+            .all(|(_, held)| {
+                let listens = transport == Transport::Tcp && held.listening;
+                (held.reuse_port && new.reuse_port) || (held.reuse_address && new.reuse_address && !listens)
+            })
+    }
+
+    /// A port nobody claims on that address.
+    pub(super) fn choose(&mut self, transport: Transport, ip: IpAddr) -> Option<u16> {
+        for _ in EPHEMERAL {
+            let port = self.next;
+            self.next = if port == *EPHEMERAL.end() { *EPHEMERAL.start() } else { port + 1 };
+            if self.claims(transport, port).all(|(held, _)| !overlap(held, false, ip, false)) {
+                return Some(port);
+            }
+        }
+        None
+    }
+
+    pub(super) fn claim(&mut self, transport: Transport, address: SocketAddr, binding: Binding) {
+        self.bindings.entry(key(transport, address)).or_default().push(binding);
+    }
+
+    pub(super) fn set_listening(&mut self, address: SocketAddr, socket: SocketId) {
+        let claims = self.bindings.entry(key(Transport::Tcp, address)).or_default();
+        if let Some(claim) = claims.iter_mut().find(|claim| claim.socket == socket) {
+            claim.listening = true;
+        }
+    }
+
+    pub(super) fn release(&mut self, transport: Transport, address: SocketAddr, socket: SocketId) {
+        let key = key(transport, address);
+        if let Some(claims) = self.bindings.get_mut(&key) {
+            claims.retain(|claim| claim.socket != socket);
+            if claims.is_empty() {
+                self.bindings.remove(&key);
+            }
+        }
+    }
+
+    /// Whether some socket is bound to exactly this address, on any port.
+    fn at(&self, transport: Transport, address: SocketAddr) -> &[Binding] {
+        self.bindings.get(&key(transport, address)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The socket that a packet for `address` reaches: the most exactly bound one that `wants`
+    /// it; among equals that share the port, `spread` chooses.
+    pub(super) fn find(
+        &self,
+        transport: Transport,
+        address: SocketAddr,
+        spread: usize,
+        wants: impl Fn(&Binding) -> bool,
+    ) -> Option<SocketId> {
+        let ip = address.ip().to_canonical();
+        let port = address.port();
+        let wildcard4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
+        let wildcard6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+        let pick = |claims: &[Binding], v4_only: bool| {
+            let fits = |claim: &&Binding| wants(claim) && !(v4_only && claim.v6_only);
+            let count = claims.iter().filter(fits).count();
+            match count {
+                0 => None,
+                _ => claims.iter().filter(fits).nth(spread % count).map(|claim| claim.socket),
+            }
+        };
+        let exact = pick(self.at(transport, SocketAddr::new(ip, port)), false);
+        match ip {
+            IpAddr::V4(_) => exact
+                .or_else(|| pick(self.at(transport, wildcard4), false))
+                .or_else(|| pick(self.at(transport, wildcard6), true)),
+            IpAddr::V6(_) => exact.or_else(|| pick(self.at(transport, wildcard6), false)),
+        }
+    }
+
+    /// Everybody who claims the port on any address: receivers of a broadcast.
+    pub(super) fn all(&self, transport: Transport, port: u16) -> Vec<SocketId> {
+        self.claims(transport, port).map(|(_, claim)| claim.socket).collect()
+    }
+}

@@ -1,0 +1,379 @@
+//! Streams of the simulated network: connecting, accepting, sending, closing.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Shutdown, SocketAddr};
+
+use splay_runtime::driver::{Family, SocketId, Transport};
+
+use super::agenda::Time;
+use super::socket::{Kind, Listener, Options, Ref, Stream, error};
+use super::{Event, Network};
+
+/// Wait before a connection request is repeated; doubles each time, as on Linux.
+const FIRST_RETRY: Time = 1_000_000_000;
+
+/// Requests sent before giving up, after 127 seconds.
+const MAX_ATTEMPTS: u32 = 7;
+
+/// As Linux's `net.core.somaxconn`.
+const MAX_BACKLOG: u32 = 4096;
+
+impl Network {
+    /// See [`splay_runtime::driver::Driver::listen`].
+    pub fn listen(&mut self, id: SocketId, backlog: u32) -> io::Result<()> {
+        let backlog = backlog.min(MAX_BACKLOG) as usize + 1;
+        match &mut self.entry(id)?.kind {
+            Kind::Fresh => {}
+            Kind::Listening(listener) => {
+                listener.backlog = backlog;
+                return Ok(());
+            }
+            Kind::Datagrams(_) => return Err(error(libc::EOPNOTSUPP)),
+            Kind::Connecting { .. } | Kind::Stream(_) => return Err(error(libc::EINVAL)),
+        }
+        if self.get(id)?.local.is_none() {
+            self.bind(id, super::unspecified(self.get(id)?.family))?;
+        }
+        let local = self.local_address(id)?;
+        let claim = self.claim_of(id)?;
+        if !self.ports.is_free(Transport::Tcp, local, &claim) {
+            return Err(error(libc::EADDRINUSE));
+        }
+        self.ports.set_listening(local, id);
+        let listener = Listener { backlog, waiting: VecDeque::new() };
+        self.entry(id)?.kind = Kind::Listening(Box::new(listener));
+        Ok(())
+    }
+
+    /// See [`splay_runtime::driver::Driver::connect`].
+    pub fn connect(&mut self, id: SocketId, address: SocketAddr) -> io::Result<()> {
+        let socket = self.get(id)?;
+        let to = self.destination(socket.family, address)?;
+        match &socket.kind {
+            Kind::Fresh => {}
+            Kind::Connecting { .. } => return Err(error(libc::EALREADY)),
+            Kind::Listening(_) | Kind::Stream(_) => return Err(error(libc::EISCONN)),
+            Kind::Datagrams(_) => return self.connect_datagrams(id, to),
+        }
+        let owner = socket.owner;
+        let ip = match socket.local {
+            Some(local) if !local.ip().is_unspecified() => local.ip(),
+            _ => self.source_for(owner, to.ip()),
+        };
+        let port = match socket.local {
+            Some(local) => local.port(),
+            None => self.ports.choose(Transport::Tcp, ip).ok_or_else(|| error(libc::EADDRNOTAVAIL))?,
+        };
+        let from = SocketAddr::new(ip, port);
+        let client = self.reference(id)?;
+        let socket = self.entry(id)?;
+        socket.pending = None;
+        if !socket.claimed {
+            socket.local = Some(from);
+        }
+        socket.kind = Kind::Connecting { peer: to };
+        let at = self.now + self.delay(ip, to.ip());
+        self.agenda.plan(at, Event::Request { client, from, to, attempt: 1 });
+        Err(error(libc::EAGAIN))
+    }
+
+    /// A connection request arrives.
+    pub(super) fn request(&mut self, client: Ref, from: SocketAddr, to: SocketAddr, attempt: u32) {
+        if self.get_mut(client).is_none() {
+            return;
+        }
+        let back = self.now + self.delay(to.ip(), from.ip());
+        let spread = usize::from(from.port());
+        let found = self.ports.find(Transport::Tcp, to, spread, |claim| claim.listening);
+        let Some(found) = found else {
+            if self.exists(to.ip()) {
+                let refused = Event::Answer { client, result: Err(libc::ECONNREFUSED) };
+                self.agenda.plan(back, refused);
+            } else {
+                self.ask_again(client, from, to, attempt);
+            }
+            return;
+        };
+        let window = self.window(client.id, found);
+        let Some(server) = self.sockets.get(found.0 as usize) else { return };
+        let (owner, family, stamp) = (server.owner, server.family, server.stamp);
+        let options = server.options.clone();
+        let Kind::Listening(listener) = &server.kind else { return };
+        if listener.waiting.len() >= listener.backlog {
+            return self.ask_again(client, from, to, attempt);
+        }
+        let stream = Stream::new(client, seen_by(family, from), window);
+        let accepted = self.insert(owner, family, Kind::Stream(Box::new(stream)));
+        let socket = &mut self.sockets[accepted.id.0 as usize];
+        socket.local = Some(seen_by(family, to));
+        socket.options = options;
+        if let Kind::Listening(listener) = &mut self.sockets[found.0 as usize].kind {
+            listener.waiting.push_back(accepted.id);
+        }
+        self.mark(found, stamp, true, false);
+        self.agenda.plan(back, Event::Answer { client, result: Ok(accepted) });
+    }
+
+    /// Nobody answered: the request is repeated after a while, or given up.
+    fn ask_again(&mut self, client: Ref, from: SocketAddr, to: SocketAddr, attempt: u32) {
+        let at = self.now + (FIRST_RETRY << (attempt - 1));
+        let event = if attempt == MAX_ATTEMPTS {
+            Event::Answer { client, result: Err(libc::ETIMEDOUT) }
+        } else {
+            Event::Request { client, from, to, attempt: attempt + 1 }
+        };
+        self.agenda.plan(at, event);
+    }
+
+    /// Most bytes under way between two sockets.
+    fn window(&self, client: SocketId, server: SocketId) -> usize {
+        let bytes = |id: SocketId| {
+            self.sockets.get(id.0 as usize).map_or(0, |socket| {
+                ((socket.options.send_buffer + socket.options.receive_buffer) / 2) as usize
+            })
+        };
+        bytes(client) + bytes(server)
+    }
+
+    /// The answer to a connection request arrives.
+    pub(super) fn answer(&mut self, client: Ref, result: Result<Ref, i32>) {
+        let asks = |kind: &Kind| match kind {
+            Kind::Connecting { peer } => Some(*peer),
+            _ => None,
+        };
+        let peer = self.get_mut(client).and_then(|socket| asks(&socket.kind));
+        match (peer, result) {
+            (Some(peer), Ok(server)) => {
+                let window = self.window(client.id, server.id);
+                if let Some(socket) = self.get_mut(client) {
+                    socket.kind = Kind::Stream(Box::new(Stream::new(server, peer, window)));
+                }
+                self.mark(client.id, client.stamp, false, true);
+            }
+            (Some(_), Err(code)) => {
+                if let Some(socket) = self.get_mut(client) {
+                    socket.kind = Kind::Fresh;
+                    socket.pending = Some(code);
+                    if !socket.claimed {
+                        socket.local = None;
+                    }
+                }
+                self.mark(client.id, client.stamp, true, true);
+            }
+            // The client has given up meanwhile: the server's end learns it.
+            (None, Ok(server)) => {
+                let at = self.now + self.latency;
+                self.agenda.plan(at, Event::Reset { to: server });
+            }
+            (None, Err(_)) => {}
+        }
+    }
+
+    /// See [`splay_runtime::driver::Driver::connect_result`].
+    pub fn connect_result(&mut self, id: SocketId) -> io::Result<()> {
+        let socket = self.entry(id)?;
+        socket.check()?;
+        match &socket.kind {
+            Kind::Stream(stream) if !stream.reset => Ok(()),
+            Kind::Datagrams(datagrams) if datagrams.peer.is_some() => Ok(()),
+            _ => Err(error(libc::EAGAIN)),
+        }
+    }
+
+    /// See [`splay_runtime::driver::Driver::accept`].
+    pub fn accept(&mut self, id: SocketId) -> io::Result<(SocketId, SocketAddr)> {
+        match &mut self.entry(id)?.kind {
+            Kind::Listening(listener) => {
+                let accepted = listener.waiting.pop_front().ok_or_else(|| error(libc::EAGAIN))?;
+                match &self.get(accepted)?.kind {
+                    Kind::Stream(stream) => Ok((accepted, stream.peer_address)),
+                    _ => unreachable!("only streams wait to be accepted"),
+                }
+            }
+            Kind::Datagrams(_) => Err(error(libc::EOPNOTSUPP)),
+            _ => Err(error(libc::EINVAL)),
+        }
+    }
+
+    /// When something that `from` sends now on its stream arrives, after all it sent before.
+    fn arrival(now: Time, delay: Time, stream: &mut Stream) -> Time {
+        stream.last_arrival = stream.last_arrival.max(now + delay);
+        stream.last_arrival
+    }
+
+    fn stream_delay(&self, id: SocketId) -> Time {
+        let Ok(socket) = self.get(id) else { return self.latency };
+        let Kind::Stream(stream) = &socket.kind else { return self.latency };
+        let from = socket.local.map_or_else(|| super::unspecified(socket.family).ip(), |local| local.ip());
+        self.delay(from, stream.peer_address.ip())
+    }
+
+    /// See [`splay_runtime::driver::Driver::send`].
+    pub fn send(&mut self, id: SocketId, data: &[u8]) -> io::Result<usize> {
+        let (now, delay) = (self.now, self.stream_delay(id));
+        let from = self.reference(id)?;
+        let socket = self.entry(id)?;
+        socket.check()?;
+        let stream = match &mut socket.kind {
+            Kind::Stream(stream) => stream,
+            Kind::Datagrams(_) => return self.send_to_peer(id, data),
+            Kind::Connecting { .. } => return Err(error(libc::EAGAIN)),
+            Kind::Fresh | Kind::Listening(_) => return Err(error(libc::EPIPE)),
+        };
+        if stream.write_closed || stream.reset {
+            return Err(error(libc::EPIPE));
+        }
+        let count = data.len().min(stream.room());
+        stream.blocked |= count < data.len();
+        if count == 0 && !data.is_empty() {
+            return Err(error(libc::EAGAIN));
+        }
+        if count > 0 {
+            stream.outstanding += count;
+            let (at, to) = (Self::arrival(now, delay, stream), stream.peer);
+            self.agenda.plan(at, Event::Data { to, from, bytes: data[..count].into() });
+        }
+        Ok(count)
+    }
+
+    /// Bytes arrive.
+    pub(super) fn data(&mut self, to: Ref, from: Ref, bytes: Box<[u8]>) {
+        if let Some(socket) = self.get_mut(to)
+            && let Kind::Stream(stream) = &mut socket.kind
+            && !stream.reset
+        {
+            stream.inbox.push(bytes);
+            self.mark(to.id, to.stamp, true, false);
+        } else {
+            self.agenda.plan(self.now + self.latency, Event::Reset { to: from });
+        }
+    }
+
+    /// The other direction of a stream ends.
+    pub(super) fn end(&mut self, to: Ref) {
+        if let Some(socket) = self.get_mut(to)
+            && let Kind::Stream(stream) = &mut socket.kind
+        {
+            stream.ended = true;
+            self.mark(to.id, to.stamp, true, false);
+        }
+    }
+
+    /// The connection of `to` breaks.
+    pub(super) fn reset(&mut self, to: Ref) {
+        if let Some(socket) = self.get_mut(to)
+            && let Kind::Stream(stream) = &mut socket.kind
+            && !stream.reset
+        {
+            stream.reset = true;
+            socket.pending = Some(if stream.ended { libc::EPIPE } else { libc::ECONNRESET });
+            self.mark(to.id, to.stamp, true, true);
+        }
+    }
+
+    /// See [`splay_runtime::driver::Driver::recv`].
+    pub fn recv(&mut self, id: SocketId, buffer: &mut [u8]) -> io::Result<usize> {
+        let delay = self.stream_delay(id);
+        let socket = self.entry(id)?;
+        let stream = match &mut socket.kind {
+            Kind::Stream(stream) => stream,
+            Kind::Datagrams(_) => return self.recv_from(id, buffer).map(|(length, _)| length),
+            Kind::Connecting { .. } => return Err(error(libc::EAGAIN)),
+            Kind::Fresh | Kind::Listening(_) => {
+                socket.check()?;
+                return Err(error(libc::ENOTCONN));
+            }
+        };
+        let count = stream.inbox.read(buffer);
+        if count == 0 {
+            if buffer.is_empty() {
+                return Ok(0);
+            }
+            let over = stream.ended || stream.read_closed || stream.reset;
+            if stream.ended {
+                return Ok(0);
+            }
+            socket.check()?;
+            return if over { Ok(0) } else { Err(error(libc::EAGAIN)) };
+        }
+        let peer = stream.peer;
+        if let Some(socket) = self.get_mut(peer)
+            && let Kind::Stream(sender) = &mut socket.kind
+        {
+            sender.outstanding = sender.outstanding.saturating_sub(count);
+            // As on Linux, a sender is told when a third is free, not at every byte.
+            if sender.blocked && sender.room() >= sender.window / 3 {
+                sender.blocked = false;
+                self.agenda.plan(self.now + delay, Event::Room { to: peer });
+            }
+        }
+        Ok(count)
+    }
+
+    /// See [`splay_runtime::driver::Driver::shutdown`].
+    pub fn shutdown(&mut self, id: SocketId, how: Shutdown) -> io::Result<()> {
+        let (now, delay) = (self.now, self.stream_delay(id));
+        let socket = self.entry(id)?;
+        let stamp = socket.stamp;
+        let stream = match &mut socket.kind {
+            Kind::Stream(stream) if !stream.reset => stream,
+            Kind::Datagrams(datagrams) if datagrams.peer.is_some() => return Ok(()),
+            _ => return Err(error(libc::ENOTCONN)),
+        };
+        if how != Shutdown::Read && !stream.write_closed {
+            stream.write_closed = true;
+            let (at, to) = (Self::arrival(now, delay, stream), stream.peer);
+            self.agenda.plan(at, Event::End { to });
+            self.mark(id, stamp, false, true);
+        }
+        let Kind::Stream(stream) = &mut self.entry(id)?.kind else { return Ok(()) };
+        if how != Shutdown::Write && !stream.read_closed {
+            stream.read_closed = true;
+            self.mark(id, stamp, true, false);
+        }
+        Ok(())
+    }
+
+    /// Tells the peer that an end is gone: the stream ends, or breaks if bytes are lost by it.
+    pub(super) fn close_stream(
+        &mut self,
+        from: Ref,
+        options: &Options,
+        local: Option<SocketAddr>,
+        mut stream: Stream,
+    ) {
+        debug_assert!(self.get_mut(from).is_none(), "the socket has been taken out");
+        if stream.reset {
+            return;
+        }
+        let ip = local.map_or_else(|| super::unspecified(Family::V4).ip(), |local| local.ip());
+        let delay = self.delay(ip, stream.peer_address.ip());
+        let at = Self::arrival(self.now, delay, &mut stream);
+        let to = stream.peer;
+        if !stream.inbox.is_empty() || options.linger == Some(0) {
+            self.agenda.plan(at, Event::Reset { to });
+        } else if !stream.write_closed {
+            self.agenda.plan(at, Event::End { to });
+        }
+    }
+
+    /// Drops a connection that was never accepted.
+    pub(super) fn abort(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.try_remove(id.0 as usize) else { return };
+        if let Kind::Stream(stream) = socket.kind
+            && !stream.reset
+        {
+            let at = self.now + self.latency;
+            self.agenda.plan(at, Event::Reset { to: stream.peer });
+        }
+    }
+}
+
+/// An IPv4 address as a socket of `family` shows it.
+pub(super) fn seen_by(family: Family, address: SocketAddr) -> SocketAddr {
+    match (family, address.ip()) {
+        (Family::V6, IpAddr::V4(ip)) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
+        _ => address,
+    }
+}

@@ -1,0 +1,2 @@
+--- LuaSocket's module: the cooperative sockets of `splay.socket`.
+return require "splay.socket"

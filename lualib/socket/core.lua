@@ -1,0 +1,2 @@
+--- LuaSocket's native part: here the same table as `socket`.
+return require "splay.socket"
