@@ -18,7 +18,7 @@ local rpc = require "splay.urpc"
 job = job or require("splay.utils").generate_job(arg[1], arg[2], 20001)
 
 local m = 40 -- bits of an identifier
-local r = 4 -- length of the successor list
+local r = 8 -- length of the successor list
 local total = job.total or #job.nodes
 local period = math.max(0.25, total / 2500) -- seconds between two rounds of maintenance
 local join_time = 4 * period * math.log(job.position) -- the ring doubles every three rounds
@@ -61,7 +61,8 @@ end
 local function stabilize()
   local ok, result = rpc.acall(successors[1], "predecessor")
   if not ok then
-    if #successors > 1 then table.remove(successors, 1) end
+    table.remove(successors, 1)
+    successors[1] = successors[1] or n -- then predecessors lead back into the ring
     return
   end
   local x = result[1]

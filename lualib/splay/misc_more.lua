@@ -30,7 +30,12 @@ end
 function M.table_concat(t1, t2)
   local dup = require("splay.misc").dup
   local all = dup(t1)
-  for _, v in pairs(t2) do all[#all + 1] = dup(v) end
+  local n = #t2
+  for i = 1, n do all[#all + 1] = dup(t2[i]) end
+  for k, v in pairs(t2) do
+    local listed = type(k) == "number" and k >= 1 and k <= n and k % 1 == 0
+    if not listed then all[#all + 1] = dup(v) end
+  end
   return all
 end
 

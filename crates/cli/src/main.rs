@@ -1,2 +1,27 @@
 //! The `splay` command.
-fn main() {}
+
+mod command;
+mod diagnostics;
+mod dispatcher;
+mod engine;
+mod event;
+mod failure;
+mod interrupt;
+mod ledger;
+mod options;
+mod preflight;
+mod quantity;
+mod reporter;
+mod results;
+
+use std::process::ExitCode;
+
+/// Thousands of small Lua tables, lines and buffers are allocated and freed by several workers:
+/// mimalloc does so without a shared lock.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    diagnostics::start();
+    command::parse().and_then(command::execute).unwrap_or_else(|failure| failure.tell())
+}

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use splay_protocol::{Job, ListType, Lists, Node};
 use splay_runtime::host::{InstanceConfig, Mode, Report, WorkerConfig};
 use splay_runtime::program::Program;
 use splay_runtime::real::RealDriver;
@@ -13,6 +14,17 @@ use splay_runtime::worker::Worker;
 /// Runs programs, one instance each, and returns lines of output, deaths and ends, each with
 /// the instance's number.
 fn run(programs: &[&str]) -> Vec<String> {
+    run_with(programs, None)
+}
+
+/// Runs a program as the first instance of a job of so many.
+fn run_job(total: u16, program: &str) -> Vec<String> {
+    let nodes = (0..total).map(|n| Node { ip: "127.0.0.1".to_owned(), port: 20_000 + n }).collect();
+    let lists = Lists::new("test", nodes, ListType::Head, None, 1).expect("not empty");
+    run_with(&[program], Some(lists.job(1)))
+}
+
+fn run_with(programs: &[&str], job: Option<Job>) -> Vec<String> {
     let lines = Rc::new(RefCell::new(Vec::new()));
     let heard = lines.clone();
     let sink = move |report: Report| {
@@ -32,7 +44,7 @@ fn run(programs: &[&str]) -> Vec<String> {
         let config = InstanceConfig {
             program: Arc::new(program),
             arguments: Vec::new(),
-            job: None,
+            job: job.clone(),
             mode: Mode::Hosted,
             jit: false,
             seed: Some(1),
@@ -93,4 +105,24 @@ fn one_instance_does_not_stop_the_others() {
     assert!(text.contains("3 END Error(\"app.lua:1: bad start"), "{text}");
     assert!(text.contains("4 END Exit(3)"), "{text}");
     assert!(text.contains("5 DIED cut=true"), "{text}");
+}
+
+#[test]
+fn long_lists_are_made_when_asked_for() {
+    for total in [3_u16, 200] {
+        let lines = run_job(
+            total,
+            r#"
+            local before = rawget(job, "nodes") ~= nil
+            print(job.nothing, job.position, before)
+            print(#job.nodes, job.nodes[2].port, job.nodes()[2] == job.nodes[2])
+            print(job.get_live_nodes() == job.nodes, rawget(job, "nodes") == job.nodes)
+            job.nodes = nil
+            print(job.nodes)
+        "#,
+        );
+        let first = format!("1 nil\t1\t{}", total == 3);
+        let second = format!("1 {total}\t20001\ttrue");
+        assert_eq!(lines, [&first, &second, "1 true\ttrue", "1 nil", "1 END Finished"], "{total} nodes");
+    }
 }

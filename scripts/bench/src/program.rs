@@ -86,10 +86,10 @@ impl Splay {
     }
 
     /// Starts a program that goes on until it is dropped.
-    pub fn start(&self, program: &str, options: &[&str]) -> anyhow::Result<Running> {
+    pub fn start(&self, program: &str, options: &[&str], arguments: &[&str]) -> anyhow::Result<Running> {
         let started = Instant::now();
         let mut child =
-            self.command(program, options, &[]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+            self.command(program, options, arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let stdout = child.stdout.take().expect("it was piped");
         Ok(Running { child, lines: read_lines(stdout), started })
     }

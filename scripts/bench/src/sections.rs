@@ -93,7 +93,7 @@ pub fn pieces(splay: &Splay) -> anyhow::Result<String> {
         ("sleep_many", "100,000 threads created, put to sleep and woken", AtMost(0.5)),
         ("timers", "10,000 timers over 2 s, lateness at p99", AtMost(2.0)),
         ("fire_wait", "fire and wait there and back", AtLeast(2.0)),
-        ("queens", "nine queens", Target::None),
+        ("queens", "ten queens", Target::None),
         ("sieve", "primes up to 2,000,000", Target::None),
     ];
     let mut table = Table::new(&["work", "compiler off", "compiler on", "target"]);
@@ -123,7 +123,7 @@ pub fn size(splay: &Splay, effort: Effort) -> anyhow::Result<String> {
 
     let mut hello = Vec::new();
     for _ in 0..21 {
-        hello.push(splay.start("hello.lua", &[])?.wait_for("hello world", 1, patience)?);
+        hello.push(splay.start("hello.lua", &[], &[])?.wait_for("hello world", 1, patience)?);
     }
     hello.sort();
     let median = hello[hello.len() / 2].as_secs_f64() * 1e3;
@@ -135,7 +135,7 @@ pub fn size(splay: &Splay, effort: Effort) -> anyhow::Result<String> {
     );
 
     let crowd = |count: u32| -> anyhow::Result<(Duration, u64)> {
-        let mut running = splay.start("bare.lua", &["-n", &count.to_string()])?;
+        let mut running = splay.start("bare.lua", &["-n", &count.to_string()], &[])?;
         let up = running.wait_for("BENCH up", count, patience)?;
         Ok((up, running.resident_bytes()?))
     };
@@ -151,8 +151,9 @@ pub fn size(splay: &Splay, effort: Effort) -> anyhow::Result<String> {
     add("a bare instance more, resident".to_owned(), each, "kB", Target::None);
 
     let ring = |count: u32| -> anyhow::Result<u64> {
-        let mut running = splay.start("apps/chord.lua", &["-n", &count.to_string(), "--jit", "off"])?;
-        running.wait_for("ring", 1, patience)?;
+        let mut running =
+            splay.start("apps/chord.lua", &["-n", &count.to_string(), "--jit", "off"], &["stay"])?;
+        running.wait_for("ring correct", 1, patience)?;
         running.resident_bytes()
     };
     let (small, large) = (ring(effort.ring)?, ring(2 * effort.ring)?);

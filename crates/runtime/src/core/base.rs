@@ -55,7 +55,7 @@ pub(super) fn install(cx: &Ctx, stack: Stack, config: &InstanceConfig) {
     stack.pop(1);
     push_arguments(stack, config);
     if let Some(job) = &config.job {
-        super::job::push(stack, job);
+        super::job::push(cx, stack, job);
         stack.set_global(c"job");
     }
 }

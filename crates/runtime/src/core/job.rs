@@ -1,13 +1,24 @@
 //! The global `job` of an instance (manual, "Local execution vs. deployment").
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use splay_protocol::{Job, ListType, Node};
 
 use crate::native;
-use crate::vm::{Return, Stack};
+use crate::vm::{Ctx, Return, Stack};
+
+/// Longest list that is made with the job table. A node takes about 120 bytes, so that 5,000
+/// instances which all know each other would take 3 GB: longer lists wait until they are asked for.
+const MADE_AT_ONCE: usize = 64;
+
+/// The list of an instance that has not asked for it yet.
+#[derive(Default)]
+struct Unmade(RefCell<Option<Arc<[Node]>>>);
 
 /// Pushes the job table.
-pub(super) fn push(stack: Stack, job: &Job) {
-    stack.new_table(0, 10);
+pub(super) fn push(cx: &Ctx, stack: Stack, job: &Job) {
+    stack.new_table(0, 8);
     push_node(stack, &job.me);
     stack.set_field(-2, c"me");
     for (name, number) in [(c"position", job.position), (c"total", job.total)] {
@@ -21,9 +32,22 @@ pub(super) fn push(stack: Stack, job: &Job) {
         ListType::Random => "random",
     });
     stack.set_field(-2, c"list_type");
-    // `nodes` is an array that can also be called: both forms are in use.
-    stack.new_table(job.nodes.len() as i32, 0);
-    for (n, node) in job.nodes.iter().enumerate() {
+    if job.nodes.len() <= MADE_AT_ONCE {
+        set_nodes(stack, &job.nodes);
+    } else {
+        *cx.extension::<Unmade>().0.borrow_mut() = Some(job.nodes.clone());
+        stack.new_table(0, 1);
+        stack.push_native(nodes_on_demand);
+        stack.set_field(-2, c"__index");
+        stack.set_metatable(-2);
+    }
+}
+
+/// Sets `nodes` and `get_live_nodes` of the job table on top. `nodes` is an array that can also be
+/// called: both forms are in use.
+fn set_nodes(stack: Stack, nodes: &[Node]) {
+    stack.new_table(nodes.len() as i32, 0);
+    for (n, node) in nodes.iter().enumerate() {
         push_node(stack, node);
         stack.raw_set_index(-2, n as i32 + 1);
     }
@@ -47,6 +71,23 @@ fn push_node(stack: Stack, node: &Node) {
 }
 
 native! {
+    /// `__index` of a job table whose list is not made yet.
+    fn nodes_on_demand(cx, stack) {
+        if matches!(stack.bytes(2), Some(b"nodes" | b"get_live_nodes")) {
+            let unmade = cx.extension::<Unmade>().0.take();
+            if let Some(nodes) = unmade {
+                stack.set_top(2);
+                stack.push_value(1);
+                set_nodes(stack, &nodes);
+                stack.pop(1);
+            }
+            stack.raw_get(1);
+        } else {
+            stack.push_nil();
+        }
+        Ok(Return::Values(1))
+    }
+
     /// `job.nodes()` and `job.get_live_nodes()`: the list itself.
     fn live_nodes(cx, stack) {
         stack.push_value(mlua::ffi::lua_upvalueindex(1));

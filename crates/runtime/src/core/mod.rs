@@ -9,6 +9,7 @@ mod events;
 mod job;
 mod json;
 mod misc;
+mod rpc;
 
 use mlua::ffi;
 
@@ -26,6 +27,9 @@ pub static MODULES: &[Module] = &[
     crypto::MD5_MODULE,
     data_bits::MODULE,
     json::MODULE,
+    rpc::RPC,
+    rpc::URPC,
+    rpc::RPCQ,
 ];
 
 /// Sets the native globals.

@@ -8,7 +8,7 @@ pub mod stack;
 mod state;
 mod watch;
 
-pub use ctx::{Ctx, End, Interest, Outcome, Request, Service, Wait};
+pub use ctx::{add, Ctx, End, Interest, Outcome, Request, Service, Wait};
 pub use libraries::{Module, compile};
 pub(crate) use libraries::{load_file, load_source};
 pub use run::{Next, name_of, thread_named};

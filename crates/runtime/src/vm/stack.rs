@@ -265,6 +265,7 @@ impl Stack {
     }
     /// Pushes a light userdata.
     #[inline]
+    #[expect(clippy::not_unsafe_ptr_arg_deref, reason = "the address is kept, never followed")]
     pub fn push_light(self, value: *mut c_void) {
         unsafe { ffi::lua_pushlightuserdata(self.0, value) }
     }

@@ -1,0 +1,111 @@
+//! The command line: which commands there are, and which file runs each.
+
+mod completions;
+mod lua;
+mod man;
+pub mod run;
+
+use std::process::ExitCode;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::failure::Failure;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Green.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  splay run chord.lua -n 50           fifty instances in this process, over loopback sockets
+  splay run chord.lua -n 50 --for 60s the same, stopped after a minute
+  splay lua chord.lua 3 50            one instance, as a plain Lua interpreter runs it
+  splay lua -e 'print(_VERSION)'      a line of Lua
+  splay help run                      all about `splay run`";
+
+/// Write, run and deploy distributed applications in Lua.
+#[derive(Debug, Parser)]
+#[command(name = "splay", version, styles = STYLES, after_help = EXAMPLES)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::RunArgs),
+    Lua(lua::LuaArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+/// Reads the process's command line. Help and version are printed here and end the process.
+pub fn parse() -> Result<Cli, Failure> {
+    Cli::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        _ => Failure::Usage(one_line(&error)),
+    })
+}
+
+/// Runs the command that was asked for.
+pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Run(args) => run::execute(args),
+        Command::Lua(args) => lua::execute(args),
+        Command::Completions(args) => completions::execute(args),
+        Command::Man(args) => man::execute(args),
+    }
+}
+
+/// The whole command line, for documents made from it.
+fn definition() -> clap::Command {
+    let mut definition = Cli::command();
+    definition.build();
+    definition
+}
+
+/// Makes clap's message of several paragraphs one line.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let mut told: Vec<&str> = Vec::new();
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("Usage:") || line.starts_with("For more information") {
+            break;
+        }
+        if !line.is_empty() {
+            told.push(line.strip_prefix("error: ").unwrap_or(line));
+        }
+    }
+    let mut line = told.join(" ").replace(" tip: ", "; ");
+    if let Some(rest) = line.strip_prefix("tip: ") {
+        line = rest.to_owned();
+    }
+    let command = std::env::args().nth(1).filter(|word| Cli::command().find_subcommand(word).is_some());
+    let help = command.map_or("splay --help".to_owned(), |command| format!("splay {command} --help"));
+    format!("{line} (see `{help}`)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_errors_are_one_line() {
+        let error = Cli::try_parse_from(["splay", "run", "a.lua", "--list-typ", "head"]).unwrap_err();
+        let line = one_line(&error);
+        assert!(line.starts_with("unexpected argument '--list-typ' found;"), "{line}");
+        assert!(line.contains("'--list-type'") && !line.contains('\n'), "{line}");
+    }
+}

@@ -1,0 +1,239 @@
+//! `splay run`: hosts all instances of an application in this process.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use splay_protocol::seed::instance_seed;
+use splay_protocol::{ListType, Lists, loopback_nodes};
+use splay_runtime::host::{InstanceConfig, InstanceNumber, Mode, Sandbox, WorkerConfig};
+use splay_runtime::program::Program;
+
+use crate::dispatcher::{Dispatcher, Input, Plan};
+use crate::engine::{Engine, EngineConfig};
+use crate::failure::{Failure, STATUSES};
+use crate::options::Options;
+use crate::quantity::{InstanceSet, TimeLimit, positive_duration, size};
+use crate::reporter::terminal::Verbosity;
+use crate::reporter::{Reporters, Style};
+use crate::results::Results;
+use crate::{interrupt, preflight};
+
+const EXAMPLES: &str = "\
+Examples:
+  splay run hello.lua
+      one instance
+  splay run chord.lua -n 50 --for 60s
+      fifty instances on ports 20000 to 20049, stopped after a minute
+  splay run cyclon.lua -n 100 --list-type random --list-size 10
+      each instance knows ten random others (job.nodes)
+  splay run chord.lua -n 50 --only 1,7-9
+      show the lines of four instances (all are kept in the results)
+  splay run gossip.lua -n 20 -q -- 5 fast
+      show the summary alone; arg[1] is \"5\", arg[2] is \"fast\"
+  splay run app.lua -n 10 --sandbox --memory 8MB
+      as restricted as on a testbed
+
+Results are kept in runs/<app>/<time>-<id>/, and runs/<app>/latest points to the last:
+  options.json       all options with their defaults, and a command line that repeats the run
+  instances/<n>.log  lines of each instance, with seconds since the start
+  events.jsonl       everything that happened, one JSON object a line
+  summary.json, summary.txt  how each instance ended: CPU, memory, bytes, remote calls
+
+Ctrl-C stops all instances and writes the summary; a second Ctrl-C does not wait for them.
+";
+
+/// Run instances of an application on this machine, all in this process.
+///
+/// Each instance gets the global `job` as utils.generate_job makes it: job.me is
+/// 127.0.0.1:(first port + position - 1), job.position is its number from 1, job.nodes its list.
+#[derive(Debug, Args)]
+#[command(after_long_help = after_help())]
+pub struct RunArgs {
+    /// The application's Lua file.
+    #[arg(value_name = "APP.lua")]
+    pub app: PathBuf,
+    /// How many instances.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=65535))]
+    pub instances: u32,
+    /// Port of the first instance; the others follow.
+    #[arg(long, value_name = "P", default_value_t = 20000)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    pub first_port: u16,
+    /// Which nodes an instance is told of: the first ones, or random others.
+    #[arg(long, value_name = "TYPE", default_value = "head")]
+    pub list_type: ListKind,
+    /// How many nodes an instance is told of [default: all].
+    #[arg(long, value_name = "K")]
+    pub list_size: Option<u32>,
+    /// Stop everything after this time: 60, 500ms, 60s, 1m30s, 2h.
+    #[arg(long = "for", value_name = "TIME", value_parser = positive_duration)]
+    pub time_limit: Option<Duration>,
+    /// What math.random and random lists follow from [default: a random one, told in options.json].
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// Run in the sandbox of a testbed: restricted io and sockets, dangerous functions denied.
+    #[arg(long)]
+    pub sandbox: bool,
+    /// Event loops [default: one per processor core].
+    #[arg(long, value_name = "W", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub workers: Option<u32>,
+    /// LuaJIT's compiler; auto: on for few instances.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub jit: Jit,
+    /// Cut a thread that runs this long without yielding (`off`: never).
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub slice: TimeLimit,
+    /// Lua memory of each instance: 64MB, 1GiB ... [default: no limit; with --sandbox 20MiB].
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
+    /// Show only the lines of these instances: 3,7 or 1-5,9.
+    #[arg(long, value_name = "LIST")]
+    pub only: Option<InstanceSet>,
+    /// Show only errors and the summary.
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Show also when instances start and how each ends.
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Folder of all results.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub runs: PathBuf,
+    /// No progress line (there is none anyway unless standard error is a terminal).
+    #[arg(long)]
+    pub no_progress: bool,
+    /// What the application finds in `arg`.
+    #[arg(last = true, value_name = "ARGS")]
+    pub arguments: Vec<String>,
+}
+
+fn after_help() -> String {
+    format!("{EXAMPLES}\n{STATUSES}")
+}
+
+/// `--list-type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListKind {
+    /// The first nodes of the job, the same for all.
+    Head,
+    /// Random other nodes.
+    Random,
+}
+
+impl From<ListKind> for ListType {
+    fn from(kind: ListKind) -> Self {
+        match kind {
+            ListKind::Head => ListType::Head,
+            ListKind::Random => ListType::Random,
+        }
+    }
+}
+
+/// `--jit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Jit {
+    /// On for few instances, off for many.
+    Auto,
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+/// Runs the application and reports on it.
+pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
+    let options = Options::resolve(&args)?;
+    let program = Arc::new(Program::load(&options.app)?);
+    let nodes = loopback_nodes(options.instances, options.first_port)?;
+    let descriptors = preflight::raise_descriptor_limit(options.instances)?;
+    preflight::check_ports(options.first_port, options.instances)?;
+
+    let started = Timestamp::now();
+    let id = format!("{:04x}", rand::random::<u16>());
+    let results = Results::create(&args.runs, &options.name, started, &id)?;
+    results.write_json("options.json", &options)?;
+    tracing::debug!(?descriptors, folder = %results.folder().display(), "ready");
+
+    let lists = Lists::new(id, nodes, options.list_type, options.list_size, options.seed)?;
+    let style = Style {
+        verbosity: Verbosity::from_flags(args.quiet, args.verbose),
+        only: args.only,
+        progress: !args.no_progress,
+    };
+    let mut reporters = Reporters::new(style, &options, started, &results)?;
+
+    let (inputs, received) = crossbeam_channel::bounded(Input::QUEUE);
+    let plan = Plan {
+        start: since_1970(),
+        time_limit: options.time_limit,
+        slice: options.slice,
+        workers: options.workers,
+        instances: options.instances,
+    };
+    let interrupts = inputs.clone();
+    interrupt::watch(move || drop(interrupts.send(Input::Interrupt))).map_err(Failure::Worker)?;
+    let config = EngineConfig {
+        workers: options.workers,
+        instances: options.instances,
+        worker: WorkerConfig { slice: options.slice },
+    };
+    let configure = configuration(options, program, lists, &results)?;
+    let engine = Engine::start(config, configure, inputs)?;
+    let ledger = Dispatcher::new(plan).run(&received, &engine, &mut reporters)?;
+    reporters.finish(&ledger)?;
+    Ok(ExitCode::from(ledger.status()))
+}
+
+/// How each instance is set up. Called by the workers, so that the lists of thousands of
+/// instances never exist all at once.
+fn configuration(
+    options: Options,
+    program: Arc<Program>,
+    lists: Lists,
+    results: &Results,
+) -> Result<impl Fn(InstanceNumber) -> InstanceConfig + Send + Sync + 'static, Failure> {
+    let mut directories = Vec::new();
+    if options.sandbox {
+        directories = (1..=options.instances).map(|n| results.sandbox(n)).collect::<Result<_, _>>()?;
+    }
+    Ok(move |instance: InstanceNumber| {
+        let job = lists.job(instance);
+        let mode = match directories.get(instance as usize - 1) {
+            Some(directory) => Mode::Sandboxed(sandbox(directory.clone(), job.me.port)),
+            None => Mode::Hosted,
+        };
+        InstanceConfig {
+            program: program.clone(),
+            arguments: options.arguments.clone(),
+            job: Some(job),
+            mode,
+            jit: options.jit,
+            seed: Some(instance_seed(options.seed, instance)),
+            max_memory_bytes: options.max_memory_bytes.map(|bytes| bytes as usize),
+        }
+    })
+}
+
+/// The limits a job gets on a testbed when it asks for nothing else; its one port is `port`.
+fn sandbox(directory: PathBuf, port: u16) -> Sandbox {
+    Sandbox {
+        directory,
+        max_disk_bytes: 64 << 20,
+        max_files: 1024,
+        max_file_descriptors: 1024,
+        max_send_bytes: 128 << 20,
+        max_receive_bytes: 128 << 20,
+        max_sockets: 1024,
+        ports: Some((port, port)),
+        blacklist: Vec::new(),
+        udp_drop_ratio: 0.0,
+    }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
+}

@@ -1,0 +1,195 @@
+//! The workers of a run: threads with an event loop each. Instances are dealt to them in turn
+//! and never move. Commands go to a worker through a channel and a wake-up; reports of all come
+//! back through one channel. The only place that knows the runtime's worker.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use splay_runtime::host::{EndReason, InstanceConfig, InstanceNumber, Report, Stream, WorkerConfig};
+use splay_runtime::real::{RealDriver, Waker};
+use splay_runtime::worker::{Step, Worker};
+
+use crate::dispatcher::Input;
+use crate::failure::{Failure, STATUS_INTERRUPTED};
+use crate::interrupt;
+
+/// What the workers are to do.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// How many workers.
+    pub workers: u32,
+    /// How many instances, numbered from 1.
+    pub instances: u32,
+    /// What holds for all instances of a worker.
+    pub worker: WorkerConfig,
+}
+
+/// Tells how an instance is set up.
+type Configure = dyn Fn(InstanceNumber) -> InstanceConfig + Send + Sync;
+
+/// The running workers. They end by themselves when their instances have; dropping this
+/// leaves them alone.
+#[derive(Debug)]
+pub struct Engine {
+    workers: Vec<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    stop: Sender<()>,
+    waker: Waker,
+}
+
+impl Engine {
+    /// Starts the workers, which start their instances.
+    pub fn start(
+        config: EngineConfig,
+        configure: impl Fn(InstanceNumber) -> InstanceConfig + Send + Sync + 'static,
+        inputs: Sender<Input>,
+    ) -> Result<Engine, Failure> {
+        let configure: Arc<Configure> = Arc::new(configure);
+        let start = |index: u32| {
+            let (stop, stopped) = crossbeam_channel::unbounded();
+            let (ready, became_ready) = crossbeam_channel::bounded(1);
+            let configure = configure.clone();
+            let inputs = inputs.clone();
+            let config = config.clone();
+            let body = move || {
+                let driver = match RealDriver::new() {
+                    Ok(driver) => driver,
+                    Err(error) => return drop(ready.send(Err(error))),
+                };
+                let _ = ready.send(Ok(driver.waker()));
+                let mine = (index + 1..=config.instances).step_by(config.workers as usize);
+                let worker = Worker::new(Box::new(driver), config.worker, reports_to(inputs.clone()));
+                let work = AssertUnwindSafe(|| work(worker, mine, &*configure, &stopped));
+                let outcome = match catch_unwind(work) {
+                    Ok(outcome) => outcome.map_err(|error| error.to_string()),
+                    Err(panic) => Err(panic_text(&*panic)),
+                };
+                let _ = inputs.send(Input::WorkerDone { outcome });
+            };
+            let name = format!("worker-{}", index + 1);
+            thread::Builder::new().name(name).spawn(body).map_err(Failure::Worker)?;
+            let waker = became_ready.recv().expect("a worker answers first").map_err(Failure::Worker)?;
+            Ok(Handle { stop, waker })
+        };
+        let workers = (0..config.workers).map(start).collect::<Result<_, Failure>>()?;
+        Ok(Engine { workers })
+    }
+
+    /// Tells every worker to stop its instances, and to start no more. Does not wait.
+    pub fn stop(&self) {
+        for worker in &self.workers {
+            // A worker that has ended does not listen.
+            let _ = worker.stop.send(());
+            worker.waker.wake();
+        }
+    }
+}
+
+fn reports_to(inputs: Sender<Input>) -> Box<dyn FnMut(Report)> {
+    // Once the dispatcher is gone, the process is about to end: nobody needs the report.
+    Box::new(move |report| drop(inputs.send(Input::Report(report))))
+}
+
+/// One worker's life.
+fn work(
+    mut worker: Worker,
+    mine: impl Iterator<Item = InstanceNumber>,
+    configure: &Configure,
+    stop: &Receiver<()>,
+) -> std::io::Result<()> {
+    let mut started = Vec::new();
+    for number in mine {
+        if stop.try_recv().is_ok() {
+            return wind_up(worker, &started);
+        }
+        worker.start(number, configure(number));
+        started.push(number);
+        // The first instances get on while the last are still being set up.
+        worker.step(Some(Duration::ZERO))?;
+    }
+    while worker.live() > 0 {
+        let step = worker.step(None)?;
+        let told = match step {
+            Step::Empty => break,
+            // Nothing but a command can ever happen to these instances.
+            Step::Idle => stop.recv().is_ok(),
+            Step::Progress | Step::Woken => stop.try_recv().is_ok(),
+        };
+        if told {
+            return wind_up(worker, &started);
+        }
+    }
+    Ok(())
+}
+
+fn wind_up(mut worker: Worker, started: &[InstanceNumber]) -> std::io::Result<()> {
+    started.iter().for_each(|&number| worker.stop(number));
+    while worker.live() > 0 && worker.step(None)? != Step::Empty {}
+    Ok(())
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a worker panicked: {}", text.unwrap_or("without a message"))
+}
+
+/// Who is told about a program that runs alone.
+pub struct Alone<'a> {
+    /// A line it wrote, where the interpreter does not write it itself.
+    pub line: &'a mut dyn FnMut(Stream, &[u8]),
+    /// A thread died of an uncaught error.
+    pub thread_died: &'a mut dyn FnMut(&str),
+}
+
+/// Runs one program on this very thread to its end, or until a signal.
+pub fn run_alone(config: InstanceConfig, told: Alone<'_>) -> Result<EndReason, Failure> {
+    let driver = RealDriver::new().map_err(Failure::Worker)?;
+    let waker = driver.waker();
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = interrupted.clone();
+    interrupt::watch(move || {
+        flag.store(true, Ordering::Relaxed);
+        waker.wake();
+        // A program that only computes does not notice.
+        thread::sleep(PATIENCE);
+        std::process::exit(STATUS_INTERRUPTED.into());
+    })
+    .map_err(Failure::Worker)?;
+    let reports = Rc::new(RefCell::new(VecDeque::new()));
+    let queue = reports.clone();
+    let sink = Box::new(move |report| queue.borrow_mut().push_back(report));
+    // A plain interpreter may compute for as long as it likes.
+    let mut worker = Worker::new(Box::new(driver), WorkerConfig { slice: None }, sink);
+    worker.start(ALONE, config);
+    loop {
+        let report = reports.borrow_mut().pop_front();
+        match report {
+            Some(Report::Ended { reason, .. }) => return Ok(reason),
+            Some(Report::Output { stream, line, .. }) => (told.line)(stream, &line),
+            Some(Report::ThreadDied { error, .. }) => (told.thread_died)(&error),
+            Some(Report::Started { .. }) => {}
+            None if interrupted.load(Ordering::Relaxed) => worker.stop(ALONE),
+            None => {
+                worker.step(None).map_err(Failure::Worker)?;
+            }
+        }
+    }
+}
+
+/// How long a program that runs alone may take to notice a signal.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// The number of a program that runs alone.
+const ALONE: InstanceNumber = 1;

@@ -1,0 +1,187 @@
+//! What makes a command give up: one line each, and an exit status that tells them apart.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use splay_protocol::ListError;
+use splay_runtime::program::ProgramError;
+
+/// An instance of a run failed.
+pub const STATUS_INSTANCE_FAILED: u8 = 1;
+/// Ended by Ctrl-C or SIGTERM, or because nobody reads the output any more.
+pub const STATUS_INTERRUPTED: u8 = 130;
+
+/// Exit statuses, as `--help` tells them.
+pub const STATUSES: &str = "\
+Exit status:
+  0    all instances ended well, or were stopped by --for
+  1    an instance failed: error, exit with another status than 0, or memory limit
+  2    the command line is wrong
+  3    the application's file is missing or unreadable
+  4    the application's file is not valid Lua
+  5    the machine cannot host it: a port is taken, or too few file descriptors
+  6    results or output cannot be written
+  70   a worker broke down (a bug in splay)
+  130  interrupted";
+
+/// Why a command cannot do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command line is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// The program cannot be loaded.
+    #[error("{}", explain(.0))]
+    Program(#[from] ProgramError),
+    /// The job cannot be made.
+    #[error("{0}")]
+    Lists(#[from] ListError),
+    /// Another process uses a port of the run.
+    #[error(
+        "port {port} is taken ({transport}, wanted by instance {instance}): end what uses it, or \
+         choose other ports with --first-port"
+    )]
+    PortTaken {
+        /// Which port.
+        port: u16,
+        /// `tcp` or `udp`.
+        transport: &'static str,
+        /// Which instance it is for.
+        instance: u32,
+    },
+    /// A port cannot be bound, for another reason than being taken.
+    #[error("port {port} cannot be used ({transport}, wanted by instance {instance}): {source}")]
+    Port {
+        /// Which port.
+        port: u16,
+        /// `tcp` or `udp`.
+        transport: &'static str,
+        /// Which instance it is for.
+        instance: u32,
+        /// Why.
+        source: io::Error,
+    },
+    /// The limit of descriptors is below what the instances need at the least.
+    #[error(
+        "{instances} instances need at least {needed} file descriptors and the hard limit is {limit}: \
+         raise it (as root `ulimit -Hn {needed}` before the run, or `nofile` in \
+         /etc/security/limits.conf), or run fewer"
+    )]
+    Descriptors {
+        /// How many instances.
+        instances: u32,
+        /// One each and some for the command itself.
+        needed: u64,
+        /// What the system allows.
+        limit: u64,
+    },
+    /// A file of the results cannot be written.
+    #[error("write `{path}`: {source}")]
+    Write {
+        /// Which file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The standard output cannot be written.
+    #[error("write to standard output: {0}")]
+    Output(#[source] io::Error),
+    /// The program on standard input cannot be read.
+    #[error("read the program from standard input: {0}")]
+    Input(#[source] io::Error),
+    /// A worker cannot be set up.
+    #[error("start a worker: {0}")]
+    Worker(#[source] io::Error),
+}
+
+impl Failure {
+    /// The exit status of this failure.
+    pub fn status(&self) -> u8 {
+        match self {
+            Failure::Usage(_) | Failure::Lists(_) => 2,
+            Failure::Program(ProgramError::Read { .. }) | Failure::Input(_) => 3,
+            Failure::Program(_) => 4,
+            Failure::PortTaken { .. } | Failure::Port { .. } | Failure::Descriptors { .. } => 5,
+            Failure::Write { .. } | Failure::Output(_) => 6,
+            Failure::Worker(_) => STATUS_BROKEN,
+        }
+    }
+
+    /// Tells the user, and gives the status to end with.
+    pub fn tell(self) -> ExitCode {
+        // Nobody reads: nothing to tell, as other commands in a pipe do.
+        let closed = matches!(&self, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe);
+        if !closed {
+            complain(&self.to_string());
+        }
+        ExitCode::from(self.status())
+    }
+}
+
+/// A worker broke down.
+pub const STATUS_BROKEN: u8 = 70;
+
+/// Writes `splay: message` to standard error.
+pub fn complain(message: &str) {
+    use std::io::Write;
+    // Where standard error is closed there is no one left to tell.
+    let _ = writeln!(io::stderr(), "splay: {message}");
+}
+
+/// The program error in the words of a user; a syntax error with the line it is on.
+fn explain(error: &ProgramError) -> String {
+    match error {
+        ProgramError::Read { path, source } => match source.kind() {
+            io::ErrorKind::NotFound => format!("no such file: {}", path.display()),
+            io::ErrorKind::IsADirectory => format!("is a folder, not a Lua file: {}", path.display()),
+            _ => format!("cannot read {}: {source}", path.display()),
+        },
+        ProgramError::Syntax { message } => match source_line(message) {
+            Some((number, text)) => {
+                let number = number.to_string();
+                let margin = " ".repeat(number.len());
+                format!("{message}\n {margin} |\n {number} | {text}\n {margin} |")
+            }
+            None => message.clone(),
+        },
+    }
+}
+
+/// The line that a message beginning with `file:line:` is about.
+fn source_line(message: &str) -> Option<(usize, String)> {
+    let (path, number) = message.match_indices(':').find_map(|(at, _)| {
+        let rest = &message[at + 1..];
+        let number: usize = rest[..rest.find(':')?].parse().ok()?;
+        Some((&message[..at], number))
+    })?;
+    let source = std::fs::read(path).ok()?;
+    let line = source.split(|&byte| byte == b'\n').nth(number.checked_sub(1)?)?;
+    // A tab is as wide as the terminal likes; a long line (generated code) would bury the message.
+    let text: String =
+        String::from_utf8_lossy(line).trim_end().replace('\t', "  ").chars().take(160).collect();
+    Some((number, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_told_in_the_help() {
+        let told = [0, STATUS_INSTANCE_FAILED, 2, 3, 4, 5, 6, STATUS_BROKEN, STATUS_INTERRUPTED];
+        for status in told {
+            assert!(STATUSES.lines().any(|line| line.trim().starts_with(&format!("{status} "))), "{status}");
+        }
+    }
+
+    #[test]
+    fn syntax_errors_show_their_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "local a = 1\n\tlocal = 2\n").unwrap();
+        let path = file.path().display();
+        let message = format!("{path}:2: '<name>' expected near '='");
+        let text = Failure::from(ProgramError::Syntax { message: message.clone() }).to_string();
+        assert_eq!(text, format!("{message}\n   |\n 2 |   local = 2\n   |"));
+    }
+}

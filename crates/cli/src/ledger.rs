@@ -1,0 +1,237 @@
+//! The state of a run, as far as its events tell. Pure: events in, figures out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use splay_runtime::host::{InstanceNumber, Usage};
+
+use crate::event::{Ending, Event, StopCause, What};
+use crate::failure::{STATUS_BROKEN, STATUS_INSTANCE_FAILED, STATUS_INTERRUPTED};
+
+/// What is known about one instance.
+#[derive(Debug, Clone, Default)]
+pub struct Entry {
+    /// When it started.
+    pub started: Option<Duration>,
+    /// When it ended, and how.
+    pub ended: Option<(Duration, Ending)>,
+    /// What it had used at its end.
+    pub usage: Usage,
+    /// Lines it wrote.
+    pub lines: u64,
+    /// Threads that died of an uncaught error.
+    pub thread_errors: u64,
+    /// The first of these errors: its first line.
+    pub first_thread_error: Option<String>,
+}
+
+/// The state of a run.
+#[derive(Debug)]
+pub struct Ledger {
+    entries: Vec<Entry>,
+    up: u32,
+    exited: u32,
+    failed: u32,
+    lines: u64,
+    cause: Option<StopCause>,
+    broken: bool,
+    latest: Duration,
+}
+
+impl Ledger {
+    /// A run of that many instances, none started.
+    pub fn new(instances: u32) -> Ledger {
+        Ledger {
+            entries: vec![Entry::default(); instances as usize],
+            up: 0,
+            exited: 0,
+            failed: 0,
+            lines: 0,
+            cause: None,
+            broken: false,
+            latest: Duration::ZERO,
+        }
+    }
+
+    /// Takes an event into account.
+    pub fn apply(&mut self, event: &Event) {
+        self.latest = self.latest.max(event.at);
+        match &event.what {
+            What::Started { instance } => {
+                self.entry(*instance).started = Some(event.at);
+                self.up += 1;
+            }
+            What::Output { instance, .. } => {
+                self.entry(*instance).lines += 1;
+                self.lines += 1;
+            }
+            What::ThreadDied { instance, error, .. } => {
+                let entry = self.entry(*instance);
+                entry.thread_errors += 1;
+                entry.first_thread_error.get_or_insert_with(|| reason(error).to_owned());
+            }
+            What::Ended { instance, ending, usage } => {
+                let entry = self.entry(*instance);
+                let was_up = entry.started.is_some();
+                entry.usage = *usage;
+                if entry.ended.replace((event.at, ending.clone())).is_none() {
+                    self.up -= u32::from(was_up);
+                    *if ending.failed() { &mut self.failed } else { &mut self.exited } += 1;
+                }
+            }
+            What::Stopping { cause } => {
+                self.cause.get_or_insert(*cause);
+            }
+            What::WorkerBroke { .. } => self.broken = true,
+        }
+    }
+
+    fn entry(&mut self, instance: InstanceNumber) -> &mut Entry {
+        &mut self.entries[instance as usize - 1]
+    }
+
+    /// Every instance with its number.
+    pub fn instances(&self) -> impl Iterator<Item = (InstanceNumber, &Entry)> {
+        (1..).zip(&self.entries)
+    }
+
+    /// Instances that started and have not ended.
+    pub fn unfinished(&self) -> Vec<InstanceNumber> {
+        let going_on = |entry: &Entry| entry.started.is_some() && entry.ended.is_none();
+        self.instances().filter(|(_, entry)| going_on(entry)).map(|(number, _)| number).collect()
+    }
+
+    /// How many instances the run has.
+    pub fn total(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
+    /// Instances running now.
+    pub fn up(&self) -> u32 {
+        self.up
+    }
+
+    /// Instances that ended well.
+    pub fn exited(&self) -> u32 {
+        self.exited
+    }
+
+    /// Instances that failed.
+    pub fn failed(&self) -> u32 {
+        self.failed
+    }
+
+    /// Lines written by all instances.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Why everything was stopped, if it was.
+    pub fn cause(&self) -> Option<StopCause> {
+        self.cause
+    }
+
+    /// When the last event happened: at the end, how long the run took.
+    pub fn latest(&self) -> Duration {
+        self.latest
+    }
+
+    /// How many instances ended in which way, by label.
+    pub fn endings(&self) -> BTreeMap<String, u32> {
+        let mut counts = BTreeMap::new();
+        for entry in &self.entries {
+            let label = match &entry.ended {
+                Some((_, ending)) => ending.label(),
+                None => "never started".to_owned(),
+            };
+            *counts.entry(label).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    /// What all instances used together.
+    pub fn usage(&self) -> Usage {
+        self.entries.iter().fold(Usage::default(), |sum, Entry { usage, .. }| Usage {
+            cpu: sum.cpu + usage.cpu,
+            memory_bytes: sum.memory_bytes + usage.memory_bytes,
+            sent_bytes: sum.sent_bytes + usage.sent_bytes,
+            received_bytes: sum.received_bytes + usage.received_bytes,
+            calls_made: sum.calls_made + usage.calls_made,
+            calls_served: sum.calls_served + usage.calls_served,
+            thread_errors: sum.thread_errors + usage.thread_errors,
+        })
+    }
+
+    /// The command's exit status.
+    pub fn status(&self) -> u8 {
+        match self.cause {
+            _ if self.broken => STATUS_BROKEN,
+            Some(StopCause::Interrupted | StopCause::OutputClosed) => STATUS_INTERRUPTED,
+            _ if self.failed > 0 => STATUS_INSTANCE_FAILED,
+            _ => 0,
+        }
+    }
+}
+
+/// Why a thread died: the part of `[splay.events] E: thread: 0x... DIE (error: why)` that differs.
+fn reason(error: &str) -> &str {
+    let line = first_line(error);
+    line.split_once("(error: ").and_then(|(_, why)| why.strip_suffix(')')).unwrap_or(line)
+}
+
+/// The part of an error that is not its traceback.
+pub fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn apply(ledger: &mut Ledger, what: What) {
+        ledger.apply(&Event { at: Duration::from_secs(1), what });
+    }
+
+    fn end(ledger: &mut Ledger, instance: u32, ending: Ending) {
+        let usage = Usage { sent_bytes: 10, ..Usage::default() };
+        apply(ledger, What::Ended { instance, ending, usage });
+    }
+
+    #[test]
+    fn counts_what_happens() {
+        let mut ledger = Ledger::new(4);
+        (1..=3).for_each(|instance| apply(&mut ledger, What::Started { instance }));
+        assert_eq!((ledger.up(), ledger.unfinished()), (3, vec![1, 2, 3]));
+        end(&mut ledger, 1, Ending::Finished);
+        assert_eq!(ledger.status(), 0);
+        end(&mut ledger, 2, Ending::Exit { status: 9 });
+        // Could not even be started: it never was up.
+        end(&mut ledger, 4, Ending::Error { message: "no".into() });
+        assert_eq!((ledger.up(), ledger.exited(), ledger.failed()), (1, 1, 2));
+        assert_eq!(ledger.status(), STATUS_INSTANCE_FAILED);
+        assert_eq!(ledger.usage().sent_bytes, 30);
+        let endings: Vec<_> = ledger.endings().into_iter().collect();
+        let expected = [("error", 1), ("exit 9", 1), ("finished", 1), ("never started", 1)];
+        assert_eq!(endings, expected.map(|(label, count)| (label.to_owned(), count)));
+    }
+
+    #[test]
+    fn first_cause_stays() {
+        let mut ledger = Ledger::new(1);
+        apply(&mut ledger, What::Stopping { cause: StopCause::TimeLimit });
+        assert_eq!(ledger.status(), 0);
+        apply(&mut ledger, What::Stopping { cause: StopCause::Interrupted });
+        assert_eq!(ledger.cause(), Some(StopCause::TimeLimit));
+    }
+
+    #[test]
+    fn remembers_the_first_thread_error() {
+        let mut ledger = Ledger::new(1);
+        for error in ["[splay.events] E: thread: 0x1 DIE (error: a.lua:1: one)\nstack ...", "two"] {
+            apply(&mut ledger, What::ThreadDied { instance: 1, error: error.into(), cut: false });
+        }
+        let (_, entry) = ledger.instances().next().unwrap();
+        assert_eq!(entry.first_thread_error.as_deref(), Some("a.lua:1: one"));
+        assert_eq!(entry.thread_errors, 2);
+    }
+}

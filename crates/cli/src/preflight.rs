@@ -1,0 +1,97 @@
+//! Looks, before anything starts, whether this machine can host the run: descriptors and ports.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_with, sockopt};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::failure::Failure;
+
+/// What the command keeps open itself: terminal, results, a worker's epoll and waker each.
+const OWN_DESCRIPTORS: u64 = 64;
+
+/// Raises the soft limit of descriptors to the hard one, and refuses a run that has not even
+/// one descriptor per instance. Returns the limit now in force (`None`: unlimited).
+pub fn raise_descriptor_limit(instances: u32) -> Result<Option<u64>, Failure> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let now = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let needed = u64::from(instances) + OWN_DESCRIPTORS;
+    match now {
+        Some(limit) if limit < needed => Err(Failure::Descriptors { instances, needed, limit }),
+        _ => Ok(now),
+    }
+}
+
+/// Makes sure that each instance can have its port, TCP and UDP.
+pub fn check_ports(first_port: u16, instances: u32) -> Result<(), Failure> {
+    for instance in 1..=instances {
+        let port = u16::try_from(u32::from(first_port) + instance - 1).expect("lists checked the range");
+        for (transport, kind) in [("tcp", SocketType::STREAM), ("udp", SocketType::DGRAM)] {
+            check(port, kind).map_err(|error| match error {
+                rustix::io::Errno::ADDRINUSE => Failure::PortTaken { port, transport, instance },
+                error => Failure::Port { port, transport, instance, source: io::Error::from(error) },
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Binds and lets go. Another command's check may hold the port for a moment, so a taken port
+/// is looked at again.
+fn check(port: u16, kind: SocketType) -> rustix::io::Result<()> {
+    let mut result = try_bind(port, kind);
+    for _ in 0..3 {
+        if result != Err(rustix::io::Errno::ADDRINUSE) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(3));
+        result = try_bind(port, kind);
+    }
+    result
+}
+
+fn try_bind(port: u16, kind: SocketType) -> rustix::io::Result<()> {
+    let protocol = if kind == SocketType::STREAM { Some(ipproto::TCP) } else { None };
+    let socket = socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, protocol)?;
+    if kind == SocketType::STREAM {
+        // Connections of an earlier run that are still timing out take nothing from this one.
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+    }
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_named() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let error = check_ports(port - 1, 2).unwrap_err();
+        assert!(
+            matches!(error, Failure::PortTaken { port: taken, transport: "tcp", instance: 2 } if taken == port)
+                || matches!(error, Failure::PortTaken { instance: 1, .. }),
+            "{error}"
+        );
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let error = check_ports(port, 1).unwrap_err();
+        assert!(matches!(error, Failure::PortTaken { transport: "udp", instance: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn too_many_instances_are_refused() {
+        match raise_descriptor_limit(u32::MAX) {
+            Err(Failure::Descriptors { needed, .. }) => assert_eq!(needed, u64::from(u32::MAX) + 64),
+            Ok(limit) => assert!(limit.is_none_or(|limit| limit > u64::from(u32::MAX))),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Every app of apps/ proves its property at 5 and at 50 nodes, over real loopback sockets.
+
+mod host;
+
+use std::path::Path;
+use std::time::Duration;
+
+use splay_protocol::{Job, ListType, Node};
+use splay_runtime::host::EndReason;
+
+/// An app gives up by itself long before.
+const LIMIT: Duration = Duration::from_secs(150);
+
+fn jobs(total: u32, first_port: u16) -> Vec<Option<Job>> {
+    let nodes: Vec<Node> = (0..total)
+        .map(|n| Node { ip: "127.0.0.1".into(), port: first_port + u16::try_from(n).expect("few nodes") })
+        .collect();
+    let job = |position: u32| Job {
+        reference: "test".into(),
+        me: nodes[position as usize - 1].clone(),
+        position,
+        total,
+        list_type: ListType::Head,
+        nodes: nodes.clone().into(),
+    };
+    (1..=total).map(|position| Some(job(position))).collect()
+}
+
+/// Runs an app at a size and expects one line that starts like this, and only good ends.
+fn prove(app: &str, total: u32, first_port: u16, proof: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../apps").join(app);
+    let outcome = host::run(&file, jobs(total, first_port), LIMIT);
+    let text = outcome.lines.join("\n");
+    let proofs = outcome.lines.iter().filter(|line| line.starts_with(proof)).count();
+    assert_eq!(proofs, 1, "`{proof}` in:\n{text}");
+    assert_eq!(outcome.ends, vec![EndReason::Exit(0); total as usize], "{text}");
+    assert!(!text.contains("thread died"), "{text}");
+}
+
+#[test]
+fn chord_closes_its_ring() {
+    prove("chord.lua", 5, 26000, "ring correct: 5 nodes");
+    prove("chord.lua", 50, 26010, "ring correct: 50 nodes");
+}
+
+#[test]
+fn cyclon_mixes_its_views() {
+    prove("cyclon.lua", 5, 26100, "overlay correct: 5 nodes");
+    prove("cyclon.lua", 50, 26110, "overlay correct: 50 nodes");
+}
+
+#[test]
+fn an_epidemic_reaches_everyone() {
+    prove("epidemic.lua", 5, 26200, "all infected: 5 nodes");
+    prove("epidemic.lua", 50, 26210, "all infected: 50 nodes");
+}
