@@ -108,6 +108,10 @@ pub struct Counters {
     pub sent_bytes: Cell<u64>,
     /// Payload bytes received.
     pub received_bytes: Cell<u64>,
+    /// Open TCP sockets, whoever opened them.
+    pub tcp_sockets: Cell<u32>,
+    /// Open UDP sockets.
+    pub udp_sockets: Cell<u32>,
     /// Remote calls made.
     pub calls_made: Cell<u64>,
     /// Remote calls served.
@@ -156,6 +160,8 @@ pub struct Ctx {
     pub(super) watch: Option<std::sync::Arc<Watch>>,
     /// Counters of the summary.
     pub counters: Counters,
+    /// Its sockets have limits: see [`crate::core::socket::guard`].
+    pub limited: Cell<bool>,
     pub(super) cpu: Cell<Duration>,
     pub(super) partial: RefCell<[Vec<u8>; 2]>,
     /// State of native modules, by type.
@@ -185,6 +191,7 @@ impl Ctx {
         sink: Rc<RefCell<dyn FnMut(Report)>>,
         watch: Option<std::sync::Arc<Watch>>,
     ) -> Ctx {
+        let sandboxed = matches!(mode, Mode::Sandboxed(_));
         Ctx {
             main,
             number,
@@ -211,6 +218,7 @@ impl Ctx {
             anchors: Cell::default(),
             watch,
             counters: Counters::default(),
+            limited: Cell::new(sandboxed),
             cpu: Cell::default(),
             partial: RefCell::default(),
             extensions: RefCell::default(),

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
-use super::guard::{RESTRICTED, guard};
+use super::guard::{self, RESTRICTED};
 use super::object::{Sock, fail, text};
 use super::stream::{later, unwatch, wait_for};
 use crate::scheduler::threads::ThreadId;
@@ -91,7 +91,7 @@ impl Receive {
             }
         }
         loop {
-            if guard(cx).may_receive(cx).is_err() {
+            if guard::may_receive(cx).is_err() {
                 return Step::Failed(RESTRICTED.to_owned());
             }
             let step = with_scratch(|scratch| {
@@ -173,7 +173,7 @@ pub(super) fn begin(cx: &Ctx, stack: Stack, sock: Rc<Sock>) -> NativeResult {
         }
         *count -= prefix.len();
     }
-    if guard(cx).may_receive(cx).is_err() {
+    if guard::may_receive(cx).is_err() {
         return Ok(Return::Values(push_partial(stack, RESTRICTED, b"")));
     }
     let mut receive = Receive { sock, pattern, data: prefix.to_vec(), prefix: prefix.len() };
