@@ -49,6 +49,9 @@ pub struct Worker {
     deadlines: BinaryHeap<Reverse<(Duration, u32)>>,
     wakes: Vec<Wake>,
     live: usize,
+    /// Who runs, and since when: time is read when that changes, not at every turn.
+    running: Option<u32>,
+    since: Duration,
 }
 
 impl Worker {
@@ -69,6 +72,8 @@ impl Worker {
             deadlines: BinaryHeap::new(),
             wakes: Vec::new(),
             live: 0,
+            running: None,
+            since: Duration::ZERO,
         }
     }
 
@@ -147,16 +152,19 @@ impl Worker {
         } else {
             Some(Duration::ZERO)
         };
+        self.hand_over(None);
         let mut wakes = std::mem::take(&mut self.wakes);
         self.driver.borrow_mut().poll(wait_until, &mut wakes)?;
+        self.since = self.driver.borrow().now();
         let idle = wait_until.is_none() && wakes.is_empty();
         let mut woken = false;
         for wake in wakes.drain(..) {
             match &wake {
                 Wake::Socket { owner, .. } | Wake::Resolved { owner, .. } => {
                     let seat = owner.0;
+                    self.hand_over(Some(seat));
                     if let Some(instance) = &self.seats[seat as usize].instance {
-                        instance.wake(wake);
+                        instance.wake(self.since, wake);
                         self.queue(seat);
                     }
                 }
@@ -182,11 +190,27 @@ impl Worker {
         }
     }
 
+    /// Charges whoever ran until now, and lets another run.
+    fn hand_over(&mut self, seat: Option<u32>) {
+        if self.running == seat {
+            return;
+        }
+        if let Some(before) = self.running {
+            let now = self.driver.borrow().now();
+            if let Some(instance) = &self.seats[before as usize].instance {
+                instance.charge(now.saturating_sub(self.since));
+            }
+            self.since = now;
+        }
+        self.running = seat;
+    }
+
     fn turn(&mut self, seat: u32) {
+        self.hand_over(Some(seat));
         let entry = &mut self.seats[seat as usize];
         entry.queued = false;
         let Some(instance) = &entry.instance else { return };
-        match instance.turn() {
+        match instance.turn(self.since) {
             Next::Ready => self.queue(seat),
             Next::At(deadline) => {
                 if entry.deadline != Some(deadline) {
@@ -220,7 +244,7 @@ impl Worker {
         if self.deadlines.is_empty() {
             return;
         }
-        let now = self.driver.borrow().now();
+        let now = self.since;
         while let Some(Reverse((deadline, seat))) = self.deadlines.peek().copied() {
             if deadline > now {
                 break;
@@ -237,6 +261,12 @@ impl Worker {
         let entry = &mut self.seats[seat as usize];
         entry.deadline = None;
         if let Some(instance) = entry.instance.take() {
+            if self.running == Some(seat) {
+                let now = self.driver.borrow().now();
+                instance.charge(now.saturating_sub(self.since));
+                self.running = None;
+                self.since = now;
+            }
             self.by_number.remove(&entry.number);
             self.live -= 1;
             instance.close(reason);

@@ -40,7 +40,12 @@ const LONGEST: f64 = 3.2e9;
 
 /// Turns seconds into a deadline. NaN counts as no delay.
 pub(crate) fn deadline_in(cx: &Ctx, seconds: f64) -> Duration {
-    cx.now() + Duration::from_secs_f64(if seconds > 0.0 { seconds.min(LONGEST) } else { 0.0 })
+    deadline_from(cx.now(), seconds)
+}
+
+/// As [`deadline_in`], from a given time.
+pub(crate) fn deadline_from(now: Duration, seconds: f64) -> Duration {
+    now + Duration::from_secs_f64(if seconds > 0.0 { seconds.min(LONGEST) } else { 0.0 })
 }
 
 fn event_key(stack: Stack, index: i32) -> Option<Key> {

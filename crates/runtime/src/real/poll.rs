@@ -12,6 +12,9 @@ use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::io::Errno;
 
 /// Events taken from the kernel by one call; more wait for the next.
+/// Most waits between two looks in vain.
+const LONGEST_SKIP: u32 = 64;
+
 const BATCH: usize = 1024;
 
 /// Epoll data of the wake-up descriptor; sockets use their 32-bit number.
@@ -50,6 +53,9 @@ pub(super) struct Poller {
     epoll: OwnedFd,
     signal: Arc<Signal>,
     events: Box<[MaybeUninit<libc::epoll_event>]>,
+    /// Waits without a look before them, and how many follow the next look in vain.
+    skip: u32,
+    misses: u32,
     /// The kernel knows `epoll_pwait2` (Linux 5.11), whose timeouts are in nanoseconds.
     fine_timeouts: bool,
 }
@@ -66,7 +72,7 @@ impl Poller {
         )?;
         let signal = Arc::new(Signal { descriptor, external: AtomicBool::new(false) });
         let events = vec![MaybeUninit::uninit(); BATCH].into_boxed_slice();
-        Ok(Poller { epoll, signal, events, fine_timeouts: true })
+        Ok(Poller { epoll, signal, events, fine_timeouts: true, skip: 0, misses: 0 })
     }
 
     pub(super) fn signal(&self) -> Arc<Signal> {
@@ -126,7 +132,27 @@ impl Poller {
         Ok(signalled)
     }
 
+    /// Waits, after a look that does not wait where such looks found something lately: setting
+    /// up a timeout costs more than the look.
     fn wait_raw(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return self.wait_for(timeout);
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return self.wait_for(timeout);
+        }
+        let count = self.wait_for(Some(Duration::ZERO))?;
+        if count > 0 {
+            self.misses = 0;
+            return Ok(count);
+        }
+        self.misses = (self.misses * 2).clamp(1, LONGEST_SKIP);
+        self.skip = self.misses;
+        self.wait_for(timeout)
+    }
+
+    fn wait_for(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
         let epoll = self.epoll.as_fd().as_raw_fd();
         let events = self.events.as_mut_ptr().cast::<libc::epoll_event>();
         // The plain call is a little cheaper where its milliseconds say all.

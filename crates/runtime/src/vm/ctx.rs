@@ -163,6 +163,8 @@ pub struct Ctx {
     /// Its sockets have limits: see [`crate::core::socket::guard`].
     pub limited: Cell<bool>,
     pub(super) cpu: Cell<Duration>,
+    /// The driver's time when the worker last turned to this instance.
+    pub(super) clock: Cell<Duration>,
     pub(super) partial: RefCell<[Vec<u8>; 2]>,
     /// State of native modules, by type.
     extensions: RefCell<Vec<Rc<dyn std::any::Any>>>,
@@ -220,6 +222,7 @@ impl Ctx {
             counters: Counters::default(),
             limited: Cell::new(sandboxed),
             cpu: Cell::default(),
+            clock: Cell::default(),
             partial: RefCell::default(),
             extensions: RefCell::default(),
         }
@@ -271,6 +274,13 @@ impl Ctx {
     #[inline]
     pub fn now(&self) -> Duration {
         self.driver.borrow().now()
+    }
+
+    /// When the worker last turned to this instance: at most one slice behind [`Ctx::now`], and
+    /// free.
+    #[inline]
+    pub fn recent(&self) -> Duration {
+        self.clock.get()
     }
 
     /// Per-instance state of a native module, made at the first use.

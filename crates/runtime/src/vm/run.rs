@@ -86,13 +86,17 @@ impl Ctx {
     /// Runs a function in a new thread at once, outside any running Lua code. `push` puts the
     /// function and its arguments on the thread's stack and returns the number of arguments;
     /// `None`: nothing was pushed and no thread is made.
-    pub fn run_native(&self, end: Box<dyn End>, push: impl FnOnce(Stack) -> Option<i32>) -> Option<ThreadId> {
+    pub fn run_native(
+        &self,
+        end: impl FnOnce() -> Box<dyn End>,
+        push: impl FnOnce(Stack) -> Option<i32>,
+    ) -> Option<ThreadId> {
         let (id, coroutine) = self.create(self.main_stack(), -1);
         let stack = view(coroutine);
         match push(stack) {
             Some(arguments) => {
                 if let Some(thread) = self.threads.borrow_mut().get_mut(id) {
-                    thread.end = Some(end);
+                    thread.end = Some(end());
                 }
                 self.resume(id, arguments);
                 Some(id)
@@ -179,13 +183,10 @@ impl Ctx {
             return;
         }
         add(&self.counters.thread_errors, 1);
-        let quiet = end.is_some() && !cut;
         if let Some(end) = end {
             end.ended(self, Outcome::Error(&message));
         }
-        if !quiet {
-            self.report_death(id, &message, &traceback, cut);
-        }
+        self.report_death(id, &message, &traceback, cut);
         if holds_lock {
             self.tell_lock_holder_ended(id, c"error");
         }
@@ -509,7 +510,7 @@ impl Ctx {
     }
 
     fn run_timers(&self) {
-        let now = self.now();
+        let now = self.clock.get();
         let due = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
         if !due(self.timers.borrow().next_deadline()) {
             return;

@@ -111,25 +111,22 @@ impl Instance {
         Ok(())
     }
 
-    /// Runs what can run now.
-    pub fn turn(&self) -> Next {
+    /// Runs what can run at `now`.
+    pub fn turn(&self, now: Duration) -> Next {
         let _entered = self.context.enter();
-        let begin = self.context.now();
-        let next = self.context.turn();
-        self.charge(begin);
-        next
+        self.context.clock.set(now);
+        self.context.turn()
     }
 
     /// Delivers a wake. [`Instance::turn`] must follow.
-    pub fn wake(&self, wake: Wake) {
+    pub fn wake(&self, now: Duration, wake: Wake) {
         let _entered = self.context.enter();
-        let begin = self.context.now();
+        self.context.clock.set(now);
         self.context.wake(wake);
-        self.charge(begin);
     }
 
-    fn charge(&self, begin: Duration) {
-        let spent = self.context.now().saturating_sub(begin);
+    /// Adds to the time it has used.
+    pub fn charge(&self, spent: Duration) {
         self.context.cpu.set(self.context.cpu.get() + spent);
     }
 

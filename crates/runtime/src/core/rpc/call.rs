@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::reply::{Style, failure};
 use crate::codec::benc;
-use crate::core::events::deadline_in;
+use crate::core::events::deadline_from;
 use crate::core::socket::guard;
 use crate::driver::Query;
 use crate::scheduler::threads::ThreadId;
@@ -89,15 +89,19 @@ struct Pending<C: Carrier> {
     carrier: Rc<C>,
     stage: Stage,
     outgoing: Outgoing,
-    answer: Rc<RefCell<Option<Result<IpAddr, String>>>>,
+    /// The name service's answer, while that is waited for.
+    answer: Option<Answer>,
     thread: ThreadId,
 }
+
+type Answer = Rc<RefCell<Option<Result<IpAddr, String>>>>;
 
 impl<C: Carrier> Pending<C> {
     /// Goes on from the present stage as far as possible; the error ends the call.
     fn advance(&mut self, cx: &Ctx) -> Result<(), String> {
         if let Stage::Resolving(name, port) = &self.stage {
-            let Some(answer) = self.answer.borrow_mut().take() else { return Ok(()) };
+            let answer = self.answer.as_ref().and_then(|answer| answer.borrow_mut().take());
+            let Some(answer) = answer else { return Ok(()) };
             let address = answer?;
             self.carrier.common().names.borrow_mut().insert(name.clone(), address);
             self.outgoing.to = Some(SocketAddr::new(address, *port));
@@ -234,16 +238,10 @@ pub fn make<C: Carrier>(
             return early(&error);
         }
     };
-    let deadline = deadline_in(cx, timeout);
-    let mut outgoing = Outgoing {
-        style,
-        number: 0,
-        message: Vec::new(),
-        started: cx.now(),
-        deadline,
-        again: deadline,
-        to: None,
-    };
+    let started = cx.now();
+    let deadline = deadline_from(started, timeout);
+    let mut outgoing =
+        Outgoing { style, number: 0, message: Vec::new(), started, deadline, again: deadline, to: None };
     if let Err(error) = carrier.encode(stack, call, &mut outgoing) {
         if error.starts_with("call length") {
             // The old library's answer to a call that is too long, whatever the style.
@@ -257,7 +255,7 @@ pub fn make<C: Carrier>(
     add(&cx.counters.calls_made, 1);
     let known = literal(host)
         .or_else(|| common.names.borrow().get(std::str::from_utf8(host).unwrap_or_default()).copied());
-    let answer = Rc::default();
+    let mut answer = None;
     let stage = match known {
         Some(address) => {
             outgoing.to = Some(SocketAddr::new(address, port));
@@ -265,7 +263,7 @@ pub fn make<C: Carrier>(
         }
         None => {
             let name = String::from_utf8_lossy(host).into_owned();
-            resolve(cx, thread, &name, Rc::clone(&answer));
+            resolve(cx, thread, &name, Rc::clone(answer.insert(Rc::default())));
             Stage::Resolving(name, port)
         }
     };
@@ -283,7 +281,7 @@ pub fn make<C: Carrier>(
     }
 }
 
-fn resolve(cx: &Ctx, thread: ThreadId, name: &str, answer: Rc<RefCell<Option<Result<IpAddr, String>>>>) {
+fn resolve(cx: &Ctx, thread: ThreadId, name: &str, answer: Answer) {
     let permitted = guard::may_contact(cx, name).map_err(|refused| refused.to_string());
     cx.resolve(Query::Addresses(name.to_owned()), move |cx, resolved| {
         let first = permitted.and(resolved).and_then(|found| {

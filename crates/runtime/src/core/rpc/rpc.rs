@@ -359,7 +359,7 @@ impl Connection {
         match fields {
             Ok((Some(kind), _)) if kind.as_bytes() == Some(b"ping") => self.reply(cx, b"t"),
             Ok((Some(kind), Some(call))) if kind.as_bytes() == Some(b"call") => {
-                match serve(cx, call.raw(), Box::new(Answer(self.clone()))) {
+                match serve(cx, call.raw(), || Box::new(Answer(self.clone()))) {
                     Served::Running => {}
                     Served::Results(results) => self.reply(cx, &results),
                     Served::Error(error) => self.reply(cx, &error_reply(&error)),
@@ -411,8 +411,9 @@ struct Answer(Rc<Connection>);
 
 impl End for Answer {
     fn ended(self: Box<Self>, cx: &Ctx, ended: Outcome<'_>) {
-        match outcome(&ended) {
-            Ok(results) => self.0.reply(cx, &results),
+        let mut results = Vec::with_capacity(64);
+        match outcome(&ended, &mut results) {
+            Ok(()) => self.0.reply(cx, &results),
             Err(error) => self.0.reply(cx, &error_reply(&error)),
         }
     }

@@ -220,7 +220,7 @@ impl Peer {
         let Some(socket) = self.socket.get() else { return };
         let sent = self.out.borrow_mut().flush(cx, socket);
         match sent {
-            Ok(_) => self.used.set(cx.now()),
+            Ok(_) => self.used.set(cx.recent()),
             Err(error) if error.kind() == ErrorKind::NotConnected && !self.connected.get() => {}
             Err(_) => self.lost(cx),
         }
@@ -310,9 +310,9 @@ impl Peer {
         let Some((number, reply, error)) = read_reply(frame) else { return };
         let Some(call) = self.calls.borrow_mut().remove(&number) else { return };
         self.under_way.set(self.under_way.get().saturating_sub(1));
-        let elapsed = cx.now().saturating_sub(call.started);
         cx.complete(call.thread, |stack| match (call.style, error, reply) {
             (Style::Ping, None, _) => {
+                let elapsed = cx.now().saturating_sub(call.started);
                 stack.push_number(elapsed.as_secs_f64());
                 1
             }

@@ -44,6 +44,8 @@ struct Session {
     running: RefCell<FxHashSet<u64>>,
     answers: RefCell<VecDeque<(u64, Vec<u8>)>>,
     answer_bytes: Cell<usize>,
+    /// The caller has lost a connection and come back.
+    returned: Cell<bool>,
 }
 
 struct Connection {
@@ -191,19 +193,25 @@ impl Connection {
         if session.running.borrow().contains(&number) {
             return Some(());
         }
+        // Numbers repeat only after a caller has come back.
         let known =
-            session.answers.borrow().iter().find(|(n, _)| *n == number).map(|(_, frame)| frame.clone());
-        if let Some(known) = known {
+            || session.answers.borrow().iter().find(|(n, _)| *n == number).map(|(_, frame)| frame.clone());
+        if session.returned.get()
+            && let Some(known) = known()
+        {
             self.out.borrow_mut().buffer().extend_from_slice(&known);
             self.plan_flush(cx);
             return Some(());
         }
         session.running.borrow_mut().insert(number);
-        let end = Answer { session: session.clone(), number };
-        match serve(cx, call?, Box::new(end)) {
+        let answer = |session| Answer { session, number };
+        match serve(cx, call?, || Box::new(answer(session.clone()))) {
             Served::Running => {}
-            Served::Results(results) => Answer { session, number }.send(cx, &Ok(results)),
-            Served::Error(error) => Answer { session, number }.send(cx, &Err(error)),
+            Served::Results(results) => answer(session).send(cx, |out| {
+                out.extend_from_slice(&results);
+                Ok(())
+            }),
+            Served::Error(error) => answer(session).send(cx, |_| Err(error)),
         }
         Some(())
     }
@@ -218,6 +226,7 @@ impl Connection {
         }
         if let Some(session) = sessions.remove(&was) {
             session.connection.replace(self.me.clone());
+            session.returned.set(true);
             sessions.insert(self.from.get(), session.clone());
             self.session.replace(session);
         }
@@ -305,14 +314,14 @@ struct Answer {
 }
 
 impl Answer {
-    fn send(&self, cx: &Ctx, results: &Result<Vec<u8>, String>) {
+    /// `write` appends the results or gives the error's text.
+    fn send(&self, cx: &Ctx, write: impl FnOnce(&mut Vec<u8>) -> Result<(), String>) {
         self.session.running.borrow_mut().remove(&self.number);
-        let body = |out: &mut Vec<u8>| match results {
-            Ok(results) => {
-                out.extend_from_slice(b"d5:reply");
-                out.extend_from_slice(results);
-            }
-            Err(error) => {
+        let body = |out: &mut Vec<u8>| {
+            let start = out.len();
+            out.extend_from_slice(b"d5:reply");
+            if let Err(error) = write(out) {
+                out.truncate(start);
                 out.extend_from_slice(b"d5:error");
                 benc::write_string(out, error.as_bytes());
             }
@@ -339,6 +348,6 @@ impl Answer {
 
 impl End for Answer {
     fn ended(self: Box<Self>, cx: &Ctx, ended: Outcome<'_>) {
-        self.send(cx, &outcome(&ended));
+        self.send(cx, |out| outcome(&ended, out));
     }
 }

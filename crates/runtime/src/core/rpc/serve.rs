@@ -148,7 +148,7 @@ fn get_protected(stack: Stack) -> Result<(), String> {
 }
 
 /// Serves an encoded call: a name, or a list of a name and arguments.
-pub fn serve(cx: &Ctx, call: &[u8], end: Box<dyn End>) -> Served {
+pub fn serve(cx: &Ctx, call: &[u8], end: impl FnOnce() -> Box<dyn End>) -> Served {
     let mut served = Served::Error("corrupted call".to_owned());
     add(&cx.counters.calls_served, 1);
     let started = cx.run_native(end, |stack| match prepare(stack, call) {
@@ -200,16 +200,15 @@ fn prepare(stack: Stack, call: &[u8]) -> Result<Prepared, String> {
     Ok(Prepared::Value(results))
 }
 
-/// The encoded results of a thread that has ended, or the text for its caller.
-pub fn outcome(outcome: &Outcome<'_>) -> Result<Vec<u8>, String> {
+/// Appends the encoded results of a thread that has ended, or fails with the text for its caller
+/// (and appends nothing).
+pub fn outcome(outcome: &Outcome<'_>, out: &mut Vec<u8>) -> Result<(), String> {
     match outcome {
         Outcome::Returned(stack, count) => {
-            let mut results = Vec::with_capacity(64);
             let top = stack.top();
             // SAFETY: the results are the stack's topmost values.
-            unsafe { benc::encode_range(stack.raw(), top - count + 1, top, &mut results) }
-                .map_err(|error| error.to_string())?;
-            Ok(results)
+            unsafe { benc::encode_range(stack.raw(), top - count + 1, top, out) }
+                .map_err(|error| error.to_string())
         }
         Outcome::Error(message) => Err((*message).to_owned()),
         Outcome::Killed => Err("killed".to_owned()),

@@ -49,7 +49,7 @@ const MAX_BYTES: usize = 8192;
 /// Datagrams read in one go before others get their turn.
 const BURST: usize = 64;
 /// Answered calls are freed in batches: one datagram for so many.
-const FREE_BATCH: usize = 16;
+const FREE_BATCH: usize = 32;
 /// Timeout without argument or setting, seconds.
 const DEFAULT_TIMEOUT: f64 = 40.0;
 /// Retransmissions without a setting.
@@ -67,7 +67,7 @@ struct Waiting {
 
 enum Remembered {
     Running,
-    Answered(Box<[u8]>),
+    Answered(Vec<u8>),
 }
 
 #[derive(Default)]
@@ -150,9 +150,9 @@ impl Urpc {
         let Some(waiting) = number.and_then(|number| self.waiting.borrow_mut().remove(&number)) else {
             return;
         };
-        let elapsed = cx.now().saturating_sub(waiting.started);
         cx.complete(waiting.thread, |stack| match (waiting.style, message.error, message.call) {
             (Style::Ping, ..) => {
+                let elapsed = cx.now().saturating_sub(waiting.started);
                 stack.push_number(elapsed.as_secs_f64());
                 1
             }
@@ -181,18 +181,23 @@ impl Urpc {
         }
         let key: Box<[u8]> = message.key.into();
         self.remembered.borrow_mut().insert(key.clone(), Remembered::Running);
-        let end = Answer { urpc: self.clone(), socket, to, key };
-        // The thread may end, and answer, before `serve` returns.
-        let again = Answer { key: end.key.clone(), urpc: self.clone(), socket, to };
-        match serve(cx, call, Box::new(end)) {
+        let key = Cell::new(Some(key));
+        let answer = || {
+            let key = key.take().expect("one answer is made");
+            Answer { urpc: self.clone(), socket, to, key }
+        };
+        match serve(cx, call, || Box::new(answer())) {
             Served::Running => {}
-            Served::Results(results) => again.send(cx, Ok(results)),
-            Served::Error(error) => again.send(cx, Err(error)),
+            Served::Results(results) => answer().send(cx, |out| {
+                out.extend_from_slice(&results);
+                Ok(())
+            }),
+            Served::Error(error) => answer().send(cx, |_| Err(error)),
         }
     }
 
-    fn remember(&self, cx: &Ctx, key: Box<[u8]>, reply: Box<[u8]>) {
-        let now = cx.now();
+    fn remember(&self, cx: &Ctx, key: Box<[u8]>, reply: Vec<u8>) {
+        let now = cx.recent();
         let keep = self.cleaning_after(cx.main_stack());
         let mut remembered = self.remembered.borrow_mut();
         let mut expiry = self.expiry.borrow_mut();
@@ -347,7 +352,7 @@ impl Urpc {
             .clamp(0.0, 100.0);
         let whole = outgoing.deadline.saturating_sub(outgoing.started);
         let interval = whole.div_f64(retries.trunc() + 1.0).max(Duration::from_millis(1));
-        let passed = cx.now().saturating_sub(outgoing.started);
+        let passed = cx.recent().saturating_sub(outgoing.started);
         let turns = passed.as_nanos() / interval.as_nanos() + 1;
         outgoing.again = outgoing.started + interval.mul_f64(turns as f64);
     }
@@ -362,15 +367,16 @@ struct Answer {
 }
 
 impl Answer {
-    fn send(self, cx: &Ctx, results: Result<Vec<u8>, String>) {
+    /// `write` appends the results or gives the error's text.
+    fn send(self, cx: &Ctx, write: impl FnOnce(&mut Vec<u8>) -> Result<(), String>) {
         let mut reply = Vec::with_capacity(128);
-        match results {
-            Ok(results) => {
-                reply.extend_from_slice(b"d4:call");
-                reply.extend_from_slice(&results);
-                self.finish(&mut reply);
+        reply.extend_from_slice(b"d4:call");
+        match write(&mut reply) {
+            Ok(()) => self.finish(&mut reply),
+            Err(error) => {
+                reply.clear();
+                self.error(&mut reply, &error);
             }
-            Err(error) => self.error(&mut reply, &error),
         }
         if reply.len() > MAX_BYTES {
             let error = format!("reply length ({})", reply.len());
@@ -378,7 +384,7 @@ impl Answer {
             self.error(&mut reply, &error);
         }
         link::send_to(cx, self.socket, &reply, self.to);
-        self.urpc.remember(cx, self.key, reply.into_boxed_slice());
+        self.urpc.remember(cx, self.key, reply);
     }
 
     fn error(&self, reply: &mut Vec<u8>, error: &str) {
@@ -399,7 +405,7 @@ impl Answer {
 
 impl End for Answer {
     fn ended(self: Box<Self>, cx: &Ctx, ended: Outcome<'_>) {
-        self.send(cx, outcome(&ended));
+        self.send(cx, |out| outcome(&ended, out));
     }
 }
 
