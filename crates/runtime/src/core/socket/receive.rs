@@ -149,6 +149,9 @@ impl Request for Receive {
 
 fn pattern(stack: Stack) -> Result<Pattern, NativeError> {
     if let Some(count) = stack.number(2) {
+        if count.is_nan() || count < 0.0 {
+            return Err(NativeError::Argument(2, "invalid receive pattern".to_owned()));
+        }
         return Ok(Pattern::Count(count.clamp(0.0, 1e15) as usize));
     }
     match stack.bytes(2) {

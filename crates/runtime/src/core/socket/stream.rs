@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::guard::{self, RESTRICTED};
 use super::names::{Answer, Target, ask, family_of, literal, permitted, target, usable, with_addresses};
-use super::object::{Attempt, Class, Sock, closed, create, fail, one, refuse, text, this};
+use super::object::{Attempt, Class, Sock, create, fail, one, refuse, text, this};
 use super::receive;
 use crate::driver::{Query, Transport};
 use crate::native;
@@ -367,8 +367,9 @@ fn range(stack: Stack, length: usize) -> (usize, usize) {
     if last < 0.0 {
         last = size + last + 1.0;
     }
-    let first = first.max(1.0).min(size + 1.0) as usize;
-    let last = last.max(0.0).min(size) as usize;
+    // Past the end nothing is sent, and LuaSocket answers the position before the first byte.
+    let first = first.clamp(1.0, 9e15) as usize;
+    let last = last.clamp(0.0, size) as usize;
     (first - 1, last)
 }
 
@@ -470,10 +471,8 @@ native! {
             Some(b"send") => Shutdown::Write,
             Some(_) => return Err(crate::vm::NativeError::Argument(2, "invalid shutdown method".into())),
         };
-        let result = sock.open_id().and_then(|id| cx.driver().shutdown(id, how));
-        match result {
-            Err(error) if error.raw_os_error() == closed().raw_os_error() => Ok(fail(stack, "closed")),
-            _ => Ok(one(stack)),
-        }
+        // As with LuaSocket, what is closed already is no error.
+        let _ = sock.open_id().and_then(|id| cx.driver().shutdown(id, how));
+        Ok(one(stack))
     }
 }
