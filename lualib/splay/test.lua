@@ -148,27 +148,29 @@ expectation.__index = function(self, name)
     local value = rawget(self, "value")
     local holds, wanted, found = matcher(value, ...)
     judge(holds, rawget(self, "negated"), value, wanted, found)
+    return M.expect(value)
   end
 end
 
 ---@class splay.test.Expectation
 ---@field never splay.test.Expectation the same, negated
----@field equal fun(other: any) the same value (`==`)
----@field same fun(other: any) equal, tables by content
----@field is_nil fun()
----@field is_true fun()
----@field is_false fun()
----@field truthy fun()
----@field falsy fun()
----@field matches fun(pattern: string) a string matching a Lua pattern
----@field near fun(other: number, eps: number?)
----@field at_least fun(limit: number|string)
----@field at_most fun(limit: number|string)
----@field contains fun(item: any) a substring, or a value of a table
----@field is_a fun(typename: string)
----@field errors fun(pattern: string?) a function that raises
+---@field equal fun(other: any): splay.test.Expectation the same value (`==`)
+---@field same fun(other: any): splay.test.Expectation equal, tables by content
+---@field is_nil fun(): splay.test.Expectation
+---@field is_true fun(): splay.test.Expectation
+---@field is_false fun(): splay.test.Expectation
+---@field truthy fun(): splay.test.Expectation
+---@field falsy fun(): splay.test.Expectation
+---@field matches fun(pattern: string): splay.test.Expectation a string matching a Lua pattern
+---@field near fun(other: number, eps: number?): splay.test.Expectation
+---@field at_least fun(limit: number|string): splay.test.Expectation
+---@field at_most fun(limit: number|string): splay.test.Expectation
+---@field contains fun(item: any): splay.test.Expectation a substring, or a value of a table
+---@field is_a fun(typename: string): splay.test.Expectation
+---@field errors fun(pattern: string?): splay.test.Expectation a function that raises
 
---- States something about a value; a test without any such statement fails.
+--- States something about a value; a test without any such statement fails. Statements chain:
+--- each returns the expectation, not negated.
 ---
 --- ```lua
 --- expect({1, 2}).same({1, 2})

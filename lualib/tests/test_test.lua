@@ -44,6 +44,8 @@ describe("expect", function()
     expect("x").is_a("string")
     fails(function() expect("hello").matches("z") end)
     fails(function() expect({ 1 }).contains(2) end)
+    expect("hello").matches("^h").never.equal("x").contains("ell")
+    fails(function() expect("hello").never.equal("x").equal("y") end)
   end)
 
   it("catches errors", function()
