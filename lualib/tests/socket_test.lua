@@ -323,6 +323,43 @@ describe("receive", function()
     server:close()
   end)
 
+  it("is left in order by a killed thread", function()
+    local client, server = pair()
+    local waiting = events.thread(function() server:receive("*a") end)
+    events.sleep(0.01)
+    expect(events.kill(waiting)).is_true()
+    client:send("for another\n")
+    expect(server:receive()).equal("for another")
+    local selecting = events.thread(function() socket.select({ server }, { }) end)
+    local connecting = events.thread(function() socket.connect("no such host", 80) end)
+    events.yield()
+    events.kill(selecting)
+    events.kill(connecting)
+    client:send("again\n")
+    expect(server:receive()).equal("again")
+    client:close()
+    server:close()
+  end)
+
+  it("may be shared by threads", function()
+    local client, server = pair()
+    local got = {}
+    for _ = 1, 3 do
+      events.thread(function()
+        local line = server:receive()
+        got[#got + 1] = line
+        if #got == 3 then events.fire("all lines") end
+      end)
+    end
+    events.sleep(0.02)
+    client:send("a\nb\nc\n")
+    expect((events.wait("all lines", 5))).is_true()
+    table.sort(got)
+    expect(got).same({ "a", "b", "c" })
+    client:close()
+    server:close()
+  end)
+
   it("works inside nested coroutines, pcall and iterators", function()
     local client, server = pair()
     events.thread(function()
