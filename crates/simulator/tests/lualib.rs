@@ -87,3 +87,10 @@ fn library_tests_pass() {
     }
     assert!(failed.is_empty(), "failed: {failed:?}");
 }
+
+#[test]
+fn a_run_repeats_itself() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lualib/tests");
+    let file = folder.join("socket_test.lua").canonicalize().expect("the test exists");
+    assert_eq!(run(&file, 5), run(&file, 5));
+}

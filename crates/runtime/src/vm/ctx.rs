@@ -109,6 +109,10 @@ pub struct Counters {
     pub sent_bytes: Cell<u64>,
     /// Payload bytes received.
     pub received_bytes: Cell<u64>,
+    /// Open TCP sockets, whoever opened them.
+    pub tcp_sockets: Cell<u32>,
+    /// Open UDP sockets.
+    pub udp_sockets: Cell<u32>,
     /// Remote calls made.
     pub calls_made: Cell<u64>,
     /// Remote calls served.
@@ -159,6 +163,8 @@ pub struct Ctx {
     pub(super) memory: OnceCell<Memory>,
     /// Counters of the summary.
     pub counters: Counters,
+    /// Its sockets have limits: see [`crate::core::socket::guard`].
+    pub limited: Cell<bool>,
     pub(super) cpu: Cell<Duration>,
     /// The driver's time when the worker last turned to this instance.
     pub(super) clock: Cell<Duration>,
@@ -190,6 +196,7 @@ impl Ctx {
         sink: Rc<RefCell<dyn FnMut(Report)>>,
         watch: Option<std::sync::Arc<Watch>>,
     ) -> Ctx {
+        let sandboxed = matches!(mode, Mode::Sandboxed(_));
         Ctx {
             main,
             number,
@@ -217,6 +224,7 @@ impl Ctx {
             watch,
             memory: OnceCell::new(),
             counters: Counters::default(),
+            limited: Cell::new(sandboxed),
             cpu: Cell::default(),
             clock: Cell::default(),
             partial: RefCell::default(),
