@@ -18,6 +18,10 @@ const JIT_INSTANCES: u32 = 64;
 /// The Lua heap of a sandboxed instance when nothing else is asked for: what splayds give.
 const SANDBOX_MEMORY_BYTES: u64 = 20 << 20;
 
+/// Where ports begin unless the user says otherwise: above the well-known ones, below those the
+/// system gives to outgoing connections.
+const DEFAULT_FIRST_PORT: u16 = 20_000;
+
 /// A run, all decided.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Options {
@@ -77,7 +81,7 @@ impl Options {
             app: args.app.clone(),
             name: name.into_owned(),
             instances: args.instances,
-            first_port: args.first_port,
+            first_port: args.first_port.unwrap_or(DEFAULT_FIRST_PORT),
             list_type: args.list_type.into(),
             list_size: args.list_size.filter(|&size| size > 0),
             // 32 random bits: enough to differ, short enough to retype.
@@ -96,6 +100,12 @@ impl Options {
         };
         options.command_line = options.spell_out();
         Ok(options)
+    }
+
+    /// Uses ports from another one on.
+    pub fn move_to(&mut self, first_port: u16) {
+        self.first_port = first_port;
+        self.command_line = self.spell_out();
     }
 
     /// The command line that says all of this.

@@ -42,6 +42,28 @@ pub fn check_ports(first_port: u16, instances: u32) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The first ports from `first_port` on that are free for so many instances. When there are none
+/// left the error names the first one taken.
+pub fn free_ports(first_port: u16, instances: u32) -> Result<u16, Failure> {
+    let mut from = first_port;
+    let mut first_failure = None;
+    loop {
+        let failure = match check_ports(from, instances) {
+            Ok(()) => return Ok(from),
+            Err(failure) => failure,
+        };
+        let next = match &failure {
+            Failure::PortTaken { port, .. } => u32::from(*port) + 1,
+            _ => return Err(failure),
+        };
+        if next + instances > u32::from(u16::MAX) {
+            return Err(first_failure.unwrap_or(failure));
+        }
+        first_failure.get_or_insert(failure);
+        from = u16::try_from(next).expect("below the largest port");
+    }
+}
+
 /// Binds and lets go. Another command's check may hold the port for a moment, so a taken port
 /// is looked at again.
 fn check(port: u16, kind: SocketType) -> rustix::io::Result<()> {
@@ -84,6 +106,14 @@ mod tests {
         let port = socket.local_addr().unwrap().port();
         let error = check_ports(port, 1).unwrap_err();
         assert!(matches!(error, Failure::PortTaken { transport: "udp", instance: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn without_a_wish_the_next_free_ports_are_taken() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let found = free_ports(port.saturating_sub(2), 3).unwrap();
+        assert!(found > port, "{found} after {port}");
     }
 
     #[test]
