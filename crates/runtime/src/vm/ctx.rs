@@ -1,13 +1,14 @@
 //! What one instance owns besides its Lua heap: threads, timers, events, sockets' waiters,
 //! counters; and what native functions may ask of it.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use super::memory::Memory;
 use super::stack::{NativeResult, Return, Stack, State};
 use super::watch::Watch;
 use crate::driver::{Driver, Owner, Query, Resolved, SocketId, Watch as WatchMode};
@@ -158,6 +159,8 @@ pub struct Ctx {
     pub(super) exit: RefCell<Option<EndReason>>,
     pub(super) anchors: Cell<Anchors>,
     pub(super) watch: Option<std::sync::Arc<Watch>>,
+    /// The heap's allocator, if there is a limit.
+    pub(super) memory: OnceCell<Memory>,
     /// Counters of the summary.
     pub counters: Counters,
     /// Its sockets have limits: see [`crate::core::socket::guard`].
@@ -219,6 +222,7 @@ impl Ctx {
             exit: RefCell::new(None),
             anchors: Cell::default(),
             watch,
+            memory: OnceCell::new(),
             counters: Counters::default(),
             limited: Cell::new(sandboxed),
             cpu: Cell::default(),

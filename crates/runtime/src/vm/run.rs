@@ -121,8 +121,14 @@ impl Ctx {
         if let Some(watch) = &self.watch {
             watch.begin();
         }
+        if let Some(memory) = self.memory.get() {
+            memory.begin();
+        }
         // SAFETY: the coroutine is anchored and not running; its arguments are on top.
         let code = unsafe { ffi::lua_resume_(coroutine, arguments) };
+        if let Some(memory) = self.memory.get() {
+            memory.end();
+        }
         let cut = self.watch.as_ref().is_some_and(|watch| watch.end(self.main));
         self.current.set(previous);
         match code {

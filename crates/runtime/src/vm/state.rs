@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mlua::{Lua, LuaOptions, StdLib, ffi};
+use mlua::{Lua, LuaOptions, StdLib};
 
 use super::ctx::{Anchors, Ctx};
+use super::memory::Memory;
 use super::run::Next;
 use super::stack::{Stack, State};
 use super::{libraries, watch};
@@ -67,8 +68,10 @@ impl Instance {
         let context = Box::new(Ctx::new(state, number, owner, config.mode.clone(), driver, sink, watch));
         let instance = Instance { context, lua: Some(lua) };
         instance.prepare(config)?;
-        if let (Some(limit), Some(lua)) = (config.max_memory_bytes, &instance.lua) {
-            lua.set_memory_limit(limit).map_err(|error| error.to_string())?;
+        if let Some(limit) = config.max_memory_bytes {
+            // SAFETY: the state is open and idle; `drop` removes the limit before closing it.
+            let memory = unsafe { Memory::install(state, limit) };
+            instance.context.memory.set(memory).expect("set once");
         }
         Ok(instance)
     }
@@ -154,6 +157,7 @@ impl Drop for Instance {
         if let Some(watch) = &self.context.watch {
             watch.close();
         }
+        drop(self.context.memory.take());
         // Finalisers run while the context is still there.
         drop(self.lua.take());
         self.context.close_all_sockets();
@@ -174,9 +178,4 @@ pub(crate) fn compile_program(name: &str, source: &[u8]) -> Result<Vec<u8>, Stri
     // SAFETY: the state lives until the end of this function.
     let stack = unsafe { Stack::from_raw(state) };
     libraries::compile(stack, name, source, false)
-}
-
-/// The Lua C API that compiled modules expect in the executable.
-pub fn keep_api() -> *const () {
-    ffi::luaL_openlibs as *const ()
 }
