@@ -308,9 +308,15 @@ impl Ctx {
         }
     }
 
-    /// Suspends the running thread until `request` is over.
+    /// What runs and may wait for the network: a thread, or the main chunk (so that plain
+    /// LuaSocket scripts work).
+    pub fn waiter(&self) -> Result<ThreadId, super::stack::NativeError> {
+        self.current.get().ok_or_else(|| OUTSIDE_THREAD.into())
+    }
+
+    /// Suspends what runs until `request` is over.
     pub fn suspend(&self, request: Box<dyn Request>, deadline: Option<Duration>) -> NativeResult {
-        let id = self.thread()?;
+        let id = self.waiter()?;
         if let Some(thread) = self.threads.borrow_mut().get_mut(id) {
             thread.status = Status::Request;
             thread.request = Some(request);
