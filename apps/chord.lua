@@ -136,8 +136,8 @@ local function check()
   until ok or misc.time() > deadline
   print(ok and "ring correct: " .. total .. " nodes" or "ring wrong: " .. reason)
   if stay then return end
-  for _, node in ipairs(ok and ring or job.nodes) do
-    if node.port ~= n.port or node.ip ~= n.ip then rpc.acall(node, { "events.exit" }, 1) end
+  for _, node in ipairs(ok and ring or {}) do
+    if node.id ~= n.id then rpc.acall(node, { "events.exit" }, 1) end
   end
   os.exit(ok and 0 or 1)
 end
@@ -150,6 +150,6 @@ events.run(function()
   events.periodic(period, fix_fingers)
   events.periodic(period, check_predecessor)
   if job.position == 1 then return check() end
-  events.sleep(deadline + 30 - misc.time())
+  events.sleep(deadline + 10 - misc.time())
   if not stay then os.exit(1) end -- nobody has told this node to leave
 end)
