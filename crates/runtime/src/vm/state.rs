@@ -89,6 +89,9 @@ impl Instance {
         if let (Some(limit), Some(heap)) = (config.max_memory_bytes, &instance.context.heap) {
             heap.limit(limit);
         }
+        if let (true, Some(heap)) = (config.compact, &instance.context.heap) {
+            heap.collect_eagerly();
+        }
         Ok(instance)
     }
 
