@@ -39,7 +39,8 @@ for _, name in ipairs { "events", "socket", "log", "misc" } do splay[name] = G[n
 if not getmetatable(splay) then
   setmetatable(splay, {
     __index = function(t, name)
-      local ok, module = pcall(require, "splay." .. tostring(name))
+      -- What the program may require, not what the libraries may.
+      local ok, module = pcall(G.require, "splay." .. tostring(name))
       if not ok then return nil end
       t[name] = module
       return module
