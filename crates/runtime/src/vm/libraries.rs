@@ -22,7 +22,8 @@ pub struct Module {
     pub open: fn(&Ctx, Stack),
 }
 
-/// Bytecode of the embedded libraries, each compiled at its first use in the process.
+/// Bytecode of the embedded libraries, each compiled at its first use in the process. With line
+/// information: without it a state is only 4 KB smaller.
 static COMPILED: OnceLock<Vec<OnceLock<Vec<u8>>>> = OnceLock::new();
 
 /// Put before the source of every library, on its first line. Libraries `require` what they need

@@ -121,13 +121,13 @@ impl Ctx {
         if let Some(watch) = &self.watch {
             watch.begin();
         }
-        if let Some(memory) = self.memory.get() {
-            memory.begin();
+        if let Some(heap) = &self.heap {
+            heap.begin();
         }
         // SAFETY: the coroutine is anchored and not running; its arguments are on top.
         let code = unsafe { ffi::lua_resume_(coroutine, arguments) };
-        if let Some(memory) = self.memory.get() {
-            memory.end();
+        if let Some(heap) = &self.heap {
+            heap.end();
         }
         let cut = self.watch.as_ref().is_some_and(|watch| watch.end(self.main));
         self.current.set(previous);
@@ -236,7 +236,7 @@ impl Ctx {
         unsafe { ffi::luaL_traceback(self.main, coroutine, text.as_ptr(), 0) };
         let traceback = main.text(-1).unwrap_or_default();
         main.pop(1);
-        traceback
+        with_line_of(message, traceback)
     }
 
     fn tell_lock_holder_ended(&self, id: ThreadId, how: &CStr) {
@@ -626,6 +626,7 @@ impl Ctx {
         let idle_natives = self.natives.borrow().iter().filter(|(_, (_, keeps))| !keeps).count();
         let timers = self.timers.borrow();
         if timers.live() > idle_natives || self.holds.get() > 0 {
+            self.settle();
             return timers.next_deadline().map_or(Next::Wake, Next::At);
         }
         drop(timers);
@@ -636,6 +637,16 @@ impl Ctx {
             return self.next_after_main();
         }
         Next::Ended(EndReason::Finished)
+    }
+
+    /// The instance idles for the first time: what starting it left behind is garbage.
+    fn settle(&self) {
+        if self.compact
+            && !self.settled.replace(true)
+            && let Some(heap) = &self.heap
+        {
+            heap.collect();
+        }
     }
 
     fn next_after_main(&self) -> Next {
@@ -671,6 +682,22 @@ impl Ctx {
             }
             Wake::External => {}
         }
+    }
+}
+
+/// LuaJIT no longer knows the line at which a dead coroutine's innermost function stopped; the
+/// message names it.
+fn with_line_of(message: &str, traceback: String) -> String {
+    let position = message.match_indices(':').find_map(|(colon, _)| {
+        let digits = message[colon + 1..].bytes().take_while(u8::is_ascii_digit).count();
+        (digits > 0).then(|| (&message[..colon], &message[..colon + 1 + digits]))
+    });
+    match position {
+        Some((file, file_and_line)) => {
+            let innermost = format!("stack traceback:\n\t{file}: in ");
+            traceback.replacen(&innermost, &format!("stack traceback:\n\t{file_and_line}: in "), 1)
+        }
+        None => traceback,
     }
 }
 
@@ -784,5 +811,18 @@ impl Ctx {
             waiting,
             self.timers.borrow().live(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_line_of;
+
+    #[test]
+    fn the_innermost_line_comes_from_the_message() {
+        let traceback = "app.lua:3: bad\nstack traceback:\n\tapp.lua: in function <app.lua:2>".to_owned();
+        let mended = "app.lua:3: bad\nstack traceback:\n\tapp.lua:3: in function <app.lua:2>";
+        assert_eq!(with_line_of("app.lua:3: bad", traceback), mended);
+        assert_eq!(with_line_of("no position", "x".to_owned()), "x");
     }
 }

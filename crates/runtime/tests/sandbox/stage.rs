@@ -135,6 +135,7 @@ impl Stage {
                 job: None,
                 mode: mode(number),
                 jit: false,
+                compact: false,
                 seed: Some(1),
                 max_memory_bytes: (name == "app.lua").then_some(20 << 20),
             };
