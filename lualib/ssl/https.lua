@@ -19,6 +19,29 @@ local M = {
   cfg = { protocol = "any", verify = "peer" },
 }
 
+local names = {
+  "protocol", "verify", "cafile", "certificate", "key", "ca", "certificate_pem", "key_pem", "alpn",
+  "capath", "server_name",
+}
+
+-- The i-th parameter of a request, or that of all requests.
+local function parameter(request, i)
+  local value = request[names[i]]
+  if value == nil then return M.cfg[names[i]] end
+  return value
+end
+
+--- What tells connections with different parameters apart.
+---
+--- `https.identity({cafile = "ca.pem"})`
+---@param request table
+---@return string
+function M.identity(request)
+  local values = {}
+  for i = 1, #names do values[i] = tostring(parameter(request, i)) end
+  return table.concat(values, "\0")
+end
+
 -- Asks a proxy to connect, and returns the reason if it does not.
 local function tunnel(sock, request)
   local proxy, host = request.proxy, request.host
@@ -54,14 +77,8 @@ local function connect(self, request, host, port)
     if reason then return nil, reason end
   end
   local parameters = {}
-  for _, name in ipairs {
-    "protocol", "verify", "cafile", "certificate", "key", "ca", "certificate_pem", "key_pem",
-    "capath",
-  } do
-    parameters[name] = request[name]
-    if parameters[name] == nil then parameters[name] = M.cfg[name] end
-  end
-  parameters.server_name = request.server_name or host
+  for i, name in ipairs(names) do parameters[name] = parameter(request, i) end
+  parameters.server_name = parameters.server_name or host
   local wrapped
   wrapped, reason = ssl.wrap(self.sock, parameters)
   if not wrapped then return nil, reason end

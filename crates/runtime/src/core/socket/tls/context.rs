@@ -171,6 +171,8 @@ impl Settings<'_> {
             };
             let mut config = builder.with_single_cert(chain, key)?;
             config.alpn_protocols.clone_from(&self.alpn);
+            // Nobody resumes sessions here, and a client that only sends never reads the tickets.
+            config.send_tls13_tickets = 0;
             return Ok(Context::Server(Arc::new(config)));
         }
         let builder =
