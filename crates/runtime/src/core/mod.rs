@@ -12,6 +12,7 @@ mod json;
 mod mime;
 mod misc;
 mod rpc;
+pub(crate) mod sandbox;
 pub mod socket;
 
 use mlua::ffi;
@@ -35,6 +36,7 @@ pub static MODULES: &[Module] = &[
     rpc::RPC,
     rpc::URPC,
     rpc::RPCQ,
+    sandbox::MODULE,
     socket::MODULE,
     socket::tls::MODULE,
 ];
@@ -42,6 +44,7 @@ pub static MODULES: &[Module] = &[
 /// Sets the native globals.
 pub(crate) fn install(cx: &Ctx, stack: Stack, config: &InstanceConfig) {
     base::install(cx, stack, config);
+    sandbox::install(cx, config);
 }
 
 /// Seeds `math.random`.

@@ -9,7 +9,7 @@ use mlua::ffi;
 use super::ctx::{Ctx, End, Interest, Outcome, Request, Target, Wait, add};
 use super::stack::{Kind, Stack, State, request_mark};
 use crate::driver::Wake;
-use crate::host::{EndReason, Report};
+use crate::host::{EndReason, Mode, Report};
 use crate::scheduler::events::{Arguments, Key};
 use crate::scheduler::threads::{Status, ThreadId};
 use crate::scheduler::timers::TimerId;
@@ -121,13 +121,13 @@ impl Ctx {
         if let Some(watch) = &self.watch {
             watch.begin();
         }
-        if let Some(memory) = self.memory.get() {
-            memory.begin();
+        if let Some(heap) = &self.heap {
+            heap.begin();
         }
         // SAFETY: the coroutine is anchored and not running; its arguments are on top.
         let code = unsafe { ffi::lua_resume_(coroutine, arguments) };
-        if let Some(memory) = self.memory.get() {
-            memory.end();
+        if let Some(heap) = &self.heap {
+            heap.end();
         }
         let cut = self.watch.as_ref().is_some_and(|watch| watch.end(self.main));
         self.current.set(previous);
@@ -171,7 +171,12 @@ impl Ctx {
 
     fn failed(&self, id: ThreadId, coroutine: State, cut: bool) {
         let stack = view(coroutine);
-        let message = describe_error(stack);
+        let mut message = self.describe_error(stack);
+        if matches!(self.mode, Mode::Sandboxed(_))
+            && let Some(name) = crate::core::sandbox::denied_by(&message)
+        {
+            message.push_str(&format!(": {name} is not available in the sandbox"));
+        }
         let exiting = self.exit.borrow().is_some();
         let traceback = self.traceback(coroutine, &message);
         let (end, holds_lock) = match self.threads.borrow_mut().get_mut(id) {
@@ -206,6 +211,24 @@ impl Ctx {
         self.report(Report::ThreadDied { instance: self.number, at, error, cut });
     }
 
+    /// Text of the error object on top of a dead coroutine, on which nothing can be called.
+    fn describe_error(&self, stack: Stack) -> String {
+        match stack.kind(-1) {
+            Kind::String | Kind::Number => stack.text(-1).unwrap_or_default(),
+            Kind::Nil | Kind::None => "nil".to_owned(),
+            Kind::Table | Kind::Userdata if push_display_handler(stack) => {
+                let main = self.main_stack();
+                stack.push_value(-2);
+                stack.move_to(main, 2);
+                let shown = main.protected_call(1, 1, 0);
+                let text = main.text(-1).filter(|_| shown).unwrap_or_default();
+                main.pop(1);
+                text
+            }
+            _ => format!("(error object is a {} value)", stack.type_name(-1)),
+        }
+    }
+
     fn traceback(&self, coroutine: State, message: &str) -> String {
         let main = self.main_stack();
         let text = std::ffi::CString::new(message.replace('\0', "\\0")).unwrap_or_default();
@@ -213,7 +236,7 @@ impl Ctx {
         unsafe { ffi::luaL_traceback(self.main, coroutine, text.as_ptr(), 0) };
         let traceback = main.text(-1).unwrap_or_default();
         main.pop(1);
-        traceback
+        with_line_of(message, traceback)
     }
 
     fn tell_lock_holder_ended(&self, id: ThreadId, how: &CStr) {
@@ -603,6 +626,7 @@ impl Ctx {
         let idle_natives = self.natives.borrow().iter().filter(|(_, (_, keeps))| !keeps).count();
         let timers = self.timers.borrow();
         if timers.live() > idle_natives || self.holds.get() > 0 {
+            self.settle();
             return timers.next_deadline().map_or(Next::Wake, Next::At);
         }
         drop(timers);
@@ -613,6 +637,16 @@ impl Ctx {
             return self.next_after_main();
         }
         Next::Ended(EndReason::Finished)
+    }
+
+    /// The instance idles for the first time: what starting it left behind is garbage.
+    fn settle(&self) {
+        if self.compact
+            && !self.settled.replace(true)
+            && let Some(heap) = &self.heap
+        {
+            heap.collect();
+        }
     }
 
     fn next_after_main(&self) -> Next {
@@ -651,6 +685,22 @@ impl Ctx {
     }
 }
 
+/// LuaJIT no longer knows the line at which a dead coroutine's innermost function stopped; the
+/// message names it.
+fn with_line_of(message: &str, traceback: String) -> String {
+    let position = message.match_indices(':').find_map(|(colon, _)| {
+        let digits = message[colon + 1..].bytes().take_while(u8::is_ascii_digit).count();
+        (digits > 0).then(|| (&message[..colon], &message[..colon + 1 + digits]))
+    });
+    match position {
+        Some((file, file_and_line)) => {
+            let innermost = format!("stack traceback:\n\t{file}: in ");
+            traceback.replacen(&innermost, &format!("stack traceback:\n\t{file_and_line}: in "), 1)
+        }
+        None => traceback,
+    }
+}
+
 /// The name of a thread as Lua sees it.
 pub fn name_of(id: ThreadId) -> String {
     format!("thread: 0x{:x}", id.to_bits())
@@ -662,29 +712,20 @@ pub fn thread_named(name: &[u8]) -> Option<ThreadId> {
     ThreadId::from_bits(u64::from_str_radix(digits, 16).ok()?)
 }
 
-/// Text of the error object on top of a dead coroutine.
-fn describe_error(stack: Stack) -> String {
-    match stack.kind(-1) {
-        Kind::String | Kind::Number => stack.text(-1).unwrap_or_default(),
-        Kind::Nil | Kind::None => "nil".to_owned(),
-        Kind::Table | Kind::Userdata if has_display(stack) => {
-            stack.global(c"tostring");
-            stack.push_value(-2);
-            if stack.protected_call(1, 1, 0) { stack.text(-1).unwrap_or_default() } else { String::new() }
-        }
-        _ => format!("(error object is a {} value)", stack.type_name(-1)),
-    }
-}
-
-fn has_display(stack: Stack) -> bool {
+/// Pushes the `__tostring` of the value on top, if it has one. Looks at no global: nothing
+/// protects from errors here.
+fn push_display_handler(stack: Stack) -> bool {
     if !stack.metatable(-1) {
         return false;
     }
     stack.push_str("__tostring");
     stack.raw_get(-2);
-    let found = !stack.is_nil(-1);
-    stack.pop(2);
-    found
+    stack.remove(-2);
+    if stack.is_nil(-1) {
+        stack.pop(1);
+        return false;
+    }
+    true
 }
 
 /// Threads, runnable, created, ended, killed, passes, fires, event names, waiting, timers.
@@ -770,5 +811,18 @@ impl Ctx {
             waiting,
             self.timers.borrow().live(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_line_of;
+
+    #[test]
+    fn the_innermost_line_comes_from_the_message() {
+        let traceback = "app.lua:3: bad\nstack traceback:\n\tapp.lua: in function <app.lua:2>".to_owned();
+        let mended = "app.lua:3: bad\nstack traceback:\n\tapp.lua:3: in function <app.lua:2>";
+        assert_eq!(with_line_of("app.lua:3: bad", traceback), mended);
+        assert_eq!(with_line_of("no position", "x".to_owned()), "x");
     }
 }
