@@ -15,7 +15,7 @@ local PIECE = 16384
 local KEPT = 4
 
 ---@class socket.http.Connection
----@field c splay.Tcp
+---@field c splay.Tcp|splay.Tls
 ---@field try fun(...): ...
 local Connection = {}
 Connection.__index = Connection

@@ -42,6 +42,22 @@ function M.identity(request)
   return table.concat(values, "\0")
 end
 
+-- Contexts by what tells them apart; a few serve most programs.
+local contexts, count = {}, 0
+
+local function context_of(request)
+  local identity = M.identity(request)
+  local context, reason = contexts[identity], nil
+  if context then return context end
+  local parameters = {}
+  for i, name in ipairs(names) do parameters[name] = parameter(request, i) end
+  context, reason = ssl.newcontext(parameters)
+  if not context then return nil, reason end
+  if count == 8 then contexts, count = {}, 0 end
+  contexts[identity], count = context, count + 1
+  return context
+end
+
 -- Asks a proxy to connect, and returns the reason if it does not.
 local function tunnel(sock, request)
   local proxy, host = request.proxy, request.host
@@ -76,12 +92,13 @@ local function connect(self, request, host, port)
     reason = tunnel(self.sock, request)
     if reason then return nil, reason end
   end
-  local parameters = {}
-  for i, name in ipairs(names) do parameters[name] = parameter(request, i) end
-  parameters.server_name = parameters.server_name or host
+  local context
+  context, reason = context_of(request)
+  if not context then return nil, reason end
   local wrapped
-  wrapped, reason = ssl.wrap(self.sock, parameters)
+  wrapped, reason = ssl.wrap(self.sock, context)
   if not wrapped then return nil, reason end
+  if not context.server_name then wrapped:sni(host) end
   self.sock = wrapped
   ok, reason = wrapped:dohandshake()
   if not ok then return nil, reason end

@@ -160,7 +160,8 @@ describe("get", function()
     expect({ ftp.get("ftp://" .. base .. "/f;type=text") }).same { nil, "invalid type 'type=text'" }
     expect({ ftp.get { sink = ltn12.sink.null() } }).same { nil, "missing hostname" }
     expect({ ftp.get("ftp://" .. base .. "/a%0d%0aDELE%20f") }).same { nil, "invalid command" }
-    expect({ ftp.get { host = "127.0.0.1", port = port, path = "/f", sink = ltn12.sink.error("full") } })
+    local full = ltn12.sink.error("full")
+    expect({ ftp.get { host = "127.0.0.1", port = port, path = "/f", sink = full } })
       .same { nil, "full" }
     session.broken = true
     expect({ ftp.get("ftp://" .. base .. "/f") }).same { nil, "426 broken" }

@@ -155,6 +155,7 @@ describe("handshakes", function()
       .same { nil, "a server needs a certificate and a key" }
     expect({ ssl.newcontext { ca = "nothing" } })
       .same { nil, "no certificate of an authority in PEM form" }
+    expect({ ssl.newcontext { alpn = "" } }).same { nil, "invalid alpn protocols" }
     expect({ ssl.newcontext { capath = "certs" } }).same { nil, "capath is not supported" }
     local context, reason = ssl.newcontext { cafile = "no such file" }
     expect(context).is_nil()
@@ -162,6 +163,32 @@ describe("handshakes", function()
     local client = pair()
     local bad = assert(ssl.wrap(client, { server_name = "not a name" }))
     expect({ bad:dohandshake() }).same { false, "invalid server name: not a name" }
+  end)
+end)
+
+describe("contexts", function()
+  it("serve several connections, and are not without number", function()
+    local context = assert(ssl.newcontext(trusting))
+    for _ = 1, 3 do
+      local client, peer, own = secure_pair(context)
+      expect(own).same { true }
+      client:close()
+      peer:close()
+    end
+    local kept = {}
+    for _ = 1, 200 do assert(ssl.newcontext {}) end
+    for i = 1, 100 do
+      local made, reason = ssl.newcontext {}
+      if not made then
+        expect(reason).equal("too many TLS contexts")
+        expect(i).at_least(50)
+        kept = nil
+        break
+      end
+      kept[i] = made
+    end
+    expect(kept).is_nil()
+    expect(ssl.newcontext {}).never.is_nil()
   end)
 end)
 
@@ -371,7 +398,8 @@ describe("https", function()
       copy(c, far)
     end)
     local url = "https://localhost:" .. port .. "/deep"
-    local request = { url = url, ca = identity.authority, proxy = "http://me:pw@127.0.0.1:" .. proxy }
+    local request = { url = url, ca = identity.authority }
+    request.proxy = "http://me:pw@127.0.0.1:" .. proxy
     expect({ https.request(request) }).contains(200)
     expect(asked.method).equal("CONNECT")
     expect(asked.uri).equal("localhost:" .. port)
