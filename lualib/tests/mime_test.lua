@@ -58,6 +58,8 @@ describe("base64", function()
   it("reads what is broken, padded in the middle, or strewn with other signs", function()
     expect(mime.unb64("aGV\r\nsb G8=")).equal("hello")
     expect(mime.unb64("Zg==Zm8=Zm9v")).equal("ffofoo")
+    expect(mime.unb64("c=a/")).equal("p\6\191")
+    expect(mime.unb64("====Zg==")).equal("\0f")
     expect(mime.unb64("-Z~m.9_v!")).equal("foo")
   end)
 

@@ -108,8 +108,15 @@ fn decode_base64(input: &[u8]) -> (Vec<u8>, Vec<u8>) {
         return (output, left);
     }
     for group in text.chunks(4) {
-        let characters = group.iter().position(|&byte| byte == b'=').unwrap_or(4);
-        let _ = ENGINE.decode_vec(&group[..characters], &mut output);
+        let bytes = match group {
+            [_, _, b'=', _] => 1,
+            [_, _, _, b'='] => 2,
+            _ => 3,
+        };
+        // Where padding has no sense it counts as no bits, as in LuaSocket.
+        let digits = [0, 1, 2, 3].map(|at| if group[at] == b'=' { b'A' } else { group[at] });
+        let _ = ENGINE.decode_vec(digits, &mut output);
+        output.truncate(output.len() - (3 - bytes));
     }
     (output, left)
 }

@@ -34,6 +34,7 @@ impl Drop for Server {
 
 /// Whether a program that a test needs is there. Where it is not, the test is skipped on a
 /// developer's machine, and fails on the one that builds.
+#[allow(clippy::print_stderr)]
 pub fn is_there(package: &str, probe: &mut Command) -> bool {
     let found = probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if found.is_ok_and(|status| status.success()) {
