@@ -134,6 +134,37 @@ fn own_modules_load_from_their_folder_alone() {
 }
 
 #[test]
+fn protocol_modules_work_within_limits() {
+    let lines = Stage::new().run(&[r#"
+        require "splay.base"
+        for _, name in ipairs { "socket.url", "socket.tp", "socket.ftp", "socket.smtp", "mime",
+          "mime.core", "ltn12", "ssl.https", "socket.headers" } do
+          assert(type(require(name)) == "table", name)
+        end
+        local http, ssl = require "socket.http", require "ssl"
+        print(require "socket.http_connection")
+        print(ssl.newcontext { cafile = "/etc/ssl/certs/ca-certificates.crt" } == nil)
+        print(ssl.newcontext { cafile = "../secret.lua" } == nil)
+        print(type((assert(ssl.newcontext {}))))
+        events.run(function()
+          local server = assert(socket.bind("127.0.0.1", 34150))
+          events.thread(function()
+            local c = server:accept()
+            repeat until c:receive() == ""
+            c:send("HTTP/1.0 200 OK\r\n\r\nhello")
+            c:close()
+          end)
+          print(http.request("http://127.0.0.1:" .. 34150 .. "/"))
+          events.exit()
+        end)
+    "#]);
+    let expected = ["1 [splay.sandbox] W: Require of socket.http_connection refused", "1 nil\tnot permitted"];
+    assert_eq!(lines[..2], expected, "{lines:#?}");
+    assert_eq!(lines[2..5], ["1 true", "1 true", "1 table"], "{lines:#?}");
+    assert!(lines[5].starts_with("1 hello\t200\t"), "{lines:#?}");
+}
+
+#[test]
 fn an_instance_finds_its_files_again() {
     let stage = Stage::new();
     stage.run(&["local f = io.open('a/b', 'w') f:write('kept') f:close()"]);
