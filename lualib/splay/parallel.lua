@@ -8,7 +8,7 @@ local WIDTH = 64
 
 --- Calls a function for every element of an array, in up to 64 threads at a time.
 ---
---- `parallel.each({1, 2, 3}, function(x) events.sleep(1) return x * x end)  --> {1, 4, 9} after 1 s`
+--- `parallel.each({1, 2, 3}, function(x) events.sleep(1) return x * x end)  --> {1, 4, 9}`
 ---@async
 ---@param list any[]
 ---@param f fun(element: any, index: integer): any
@@ -31,6 +31,19 @@ function M.each(list, f, width)
   if running > 0 then events.wait(results) end
   if failed then error(failed[1], 0) end
   return results
+end
+
+--- Runs a function in some threads and waits for all of them.
+---
+--- `parallel.times(3, function(i) return i * i end)  --> {1, 4, 9}`
+---@async
+---@param n integer how many threads
+---@param f fun(i: integer): any
+---@return table results the first result of each, nil where that was nil
+function M.times(n, f)
+  local numbers = {}
+  for i = 1, n do numbers[i] = i end
+  return M.each(numbers, f, n)
 end
 
 --- Makes the same call to many nodes, all at once.

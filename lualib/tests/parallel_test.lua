@@ -41,6 +41,21 @@ describe("each", function()
   end)
 end)
 
+describe("times", function()
+  it("runs so many threads", function()
+    local inside, most = 0, 0
+    local squares = parallel.times(70, function(i)
+      inside = inside + 1
+      most = math.max(most, inside)
+      events.sleep(0.01)
+      return i * i
+    end)
+    expect(most).equal(70)
+    expect(squares[70]).equal(4900)
+    expect(parallel.times(0, error)).same({})
+  end)
+end)
+
 describe("ask", function()
   it("tells what each answers", function()
     expect(rpc.server(node.port)).truthy()
