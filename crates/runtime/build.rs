@@ -36,5 +36,4 @@ fn main() {
     code.push_str("];\n");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo")).join("libraries.rs");
     fs::write(out, code).expect("write generated list");
-    // C modules loaded by a plain interpreter find the Lua API in the executable.
 }

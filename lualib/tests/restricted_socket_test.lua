@@ -67,21 +67,49 @@ describe("restricted_socket", function()
     end
   end)
 
+  it("holds for remote calls too", function()
+    for _, name in ipairs { "rpc", "urpc", "rpcq" } do
+      local rpc = require("splay." .. name)
+      local ok, reason = rpc.acall({ ip = "203.0.113.1", port = 80 }, "f", 1)
+      expect(ok).is_false()
+      expect(reason).equal("restricted")
+      if name ~= "urpc" then
+        ok, reason = rpc.server(21999)
+        expect(ok).is_nil()
+        expect(reason).equal("restricted")
+      end
+    end
+    local rpc = require "splay.rpc"
+    local before = select(3, socket.stats())
+    expect((rpc.server(22003))).is_true()
+    expect(select(3, socket.stats())).equal(before + 1)
+    function answer() return 42 end
+    expect(rpc.call({ ip = "127.0.0.1", port = 22003 }, "answer", 5)).equal(42)
+    rpc.stop_server(22003)
+    answer = nil
+    events.sleep(0.05)
+    expect(select(3, socket.stats())).equal(before)
+    local sent, received = socket.stats()
+    expect(sent).at_least(10)
+    expect(received).equal(sent)
+  end)
+
   it("limits what is sent and received", function()
     local listener = assert(socket.bind("127.0.0.1", 22001))
     local client = assert(socket.connect("127.0.0.1", 22001))
     local server = assert(listener:accept())
     server:settimeout(5)
+    local before, before_received = socket.stats()
     expect(client:send(("x"):rep(600))).equal(600)
     expect(#server:receive(600)).equal(600)
-    local last, reason, sent = client:send(("x"):rep(401))
+    local last, reason, sent = client:send(("x"):rep(401 - before))
     expect(last).is_nil()
     expect(reason).equal("restricted")
     expect(sent).equal(0)
-    expect(client:send(("x"):rep(400))).equal(400)
+    expect(client:send(("x"):rep(400 - before))).equal(400 - before)
     local total_sent, total_received = socket.stats()
     expect(total_sent).equal(1000)
-    expect(total_received).equal(600)
+    expect(total_received).equal(before_received + 600)
     client:close()
     server:close()
     listener:close()

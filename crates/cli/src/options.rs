@@ -13,10 +13,14 @@ use crate::quantity::duration_text;
 
 /// LuaJIT's compiler pays off where a state runs long; its machine code costs memory in each of
 /// many states, and a coroutine switch is slower with it on. Up to this many instances it is on.
-const JIT_INSTANCES: u32 = 64;
+pub const MANY_INSTANCES: u32 = 64;
 
 /// The Lua heap of a sandboxed instance when nothing else is asked for: what splayds give.
 const SANDBOX_MEMORY_BYTES: u64 = 20 << 20;
+
+/// Where ports begin unless the user says otherwise: above the well-known ones, below those the
+/// system gives to outgoing connections.
+const DEFAULT_FIRST_PORT: u16 = 20_000;
 
 /// A run, all decided.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -77,7 +81,7 @@ impl Options {
             app: args.app.clone(),
             name: name.into_owned(),
             instances: args.instances,
-            first_port: args.first_port,
+            first_port: args.first_port.unwrap_or(DEFAULT_FIRST_PORT),
             list_type: args.list_type.into(),
             list_size: args.list_size.filter(|&size| size > 0),
             // 32 random bits: enough to differ, short enough to retype.
@@ -88,7 +92,7 @@ impl Options {
             jit: match args.jit {
                 Jit::On => true,
                 Jit::Off => false,
-                Jit::Auto => args.instances <= JIT_INSTANCES,
+                Jit::Auto => args.instances <= MANY_INSTANCES,
             },
             slice: args.slice.0,
             max_memory_bytes: args.memory.or(args.sandbox.then_some(SANDBOX_MEMORY_BYTES)),
@@ -96,6 +100,12 @@ impl Options {
         };
         options.command_line = options.spell_out();
         Ok(options)
+    }
+
+    /// Uses ports from another one on.
+    pub fn move_to(&mut self, first_port: u16) {
+        self.first_port = first_port;
+        self.command_line = self.spell_out();
     }
 
     /// The command line that says all of this.

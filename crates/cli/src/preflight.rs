@@ -30,6 +30,14 @@ pub fn raise_descriptor_limit(instances: u32) -> Result<Option<u64>, Failure> {
 
 /// Makes sure that each instance can have its port, TCP and UDP.
 pub fn check_ports(first_port: u16, instances: u32) -> Result<(), Failure> {
+    check_each(first_port, instances, check)
+}
+
+fn check_each(
+    first_port: u16,
+    instances: u32,
+    check: impl Fn(u16, SocketType) -> rustix::io::Result<()>,
+) -> Result<(), Failure> {
     for instance in 1..=instances {
         let port = u16::try_from(u32::from(first_port) + instance - 1).expect("lists checked the range");
         for (transport, kind) in [("tcp", SocketType::STREAM), ("udp", SocketType::DGRAM)] {
@@ -40,6 +48,28 @@ pub fn check_ports(first_port: u16, instances: u32) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The first ports from `first_port` on that are free for so many instances. When there are none
+/// left the error names the first one taken.
+pub fn free_ports(first_port: u16, instances: u32) -> Result<u16, Failure> {
+    let mut from = first_port;
+    let mut first_failure = None;
+    loop {
+        let failure = match check_each(from, instances, try_bind) {
+            Ok(()) => return Ok(from),
+            Err(failure) => failure,
+        };
+        let next = match &failure {
+            Failure::PortTaken { port, .. } => u32::from(*port) + 1,
+            _ => return Err(failure),
+        };
+        if next + instances > u32::from(u16::MAX) {
+            return Err(first_failure.unwrap_or(failure));
+        }
+        first_failure.get_or_insert(failure);
+        from = u16::try_from(next).expect("below the largest port");
+    }
 }
 
 /// Binds and lets go. Another command's check may hold the port for a moment, so a taken port
@@ -84,6 +114,14 @@ mod tests {
         let port = socket.local_addr().unwrap().port();
         let error = check_ports(port, 1).unwrap_err();
         assert!(matches!(error, Failure::PortTaken { transport: "udp", instance: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn without_a_wish_the_next_free_ports_are_taken() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let found = free_ports(port.saturating_sub(2), 3).unwrap();
+        assert!(found > port, "{found} after {port}");
     }
 
     #[test]

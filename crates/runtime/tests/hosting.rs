@@ -14,17 +14,21 @@ use splay_runtime::worker::Worker;
 /// Runs programs, one instance each, and returns lines of output, deaths and ends, each with
 /// the instance's number.
 fn run(programs: &[&str]) -> Vec<String> {
-    run_with(programs, None)
+    run_limited(programs, None)
+}
+
+fn run_limited(programs: &[&str], max_memory_bytes: Option<usize>) -> Vec<String> {
+    run_with(programs, None, max_memory_bytes)
 }
 
 /// Runs a program as the first instance of a job of so many.
 fn run_job(total: u16, program: &str) -> Vec<String> {
     let nodes = (0..total).map(|n| Node { ip: "127.0.0.1".to_owned(), port: 20_000 + n }).collect();
     let lists = Lists::new("test", nodes, ListType::Head, None, 1).expect("not empty");
-    run_with(&[program], Some(lists.job(1)))
+    run_with(&[program], Some(lists.job(1)), None)
 }
 
-fn run_with(programs: &[&str], job: Option<Job>) -> Vec<String> {
+fn run_with(programs: &[&str], job: Option<Job>, max_memory_bytes: Option<usize>) -> Vec<String> {
     let lines = Rc::new(RefCell::new(Vec::new()));
     let heard = lines.clone();
     let sink = move |report: Report| {
@@ -47,8 +51,9 @@ fn run_with(programs: &[&str], job: Option<Job>) -> Vec<String> {
             job: job.clone(),
             mode: Mode::Hosted,
             jit: false,
+            compact: false,
             seed: Some(1),
-            max_memory_bytes: None,
+            max_memory_bytes,
         };
         worker.start(number as u32 + 1, config);
     }
@@ -125,4 +130,34 @@ fn long_lists_are_made_when_asked_for() {
         let second = format!("1 {total}\t20001\ttrue");
         assert_eq!(lines, [&first, &second, "1 true\ttrue", "1 nil", "1 END Finished"], "{total} nodes");
     }
+}
+
+#[test]
+fn a_memory_limit_is_an_error_that_can_be_caught() {
+    let lines = run_limited(
+        &[
+            "local events = require 'splay.events'
+             events.run(function()
+               local ok, err = pcall(function() local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1000) .. i end end)
+               collectgarbage()
+               print(ok, err, collectgarbage('count') < 4000)
+               events.thread(function() local t = {} for i = 1, 1e9 do t[i] = { i } end end)
+               events.sleep(0.01)
+               print('goes on')
+             end)",
+            "local t = {} while true do t[#t + 1] = { #t } end",
+            "local events = require 'splay.events'
+             events.run(function()
+               for i = 1, 300 do local s = ('y'):rep(100000) .. i if i % 50 == 0 then events.yield() end end
+               print('garbage is no use of memory')
+             end)",
+        ],
+        Some(4 << 20),
+    );
+    let text = lines.join("\n");
+    assert!(text.contains("1 false\tnot enough memory\ttrue"), "{text}");
+    assert!(text.contains("1 DIED cut=false"), "{text}");
+    assert!(text.contains("1 goes on"), "{text}");
+    assert!(text.contains("2 END Memory"), "{text}");
+    assert!(text.contains("3 garbage is no use of memory"), "{text}");
 }

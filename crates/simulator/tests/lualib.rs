@@ -61,6 +61,7 @@ fn run(file: &Path, seed: u64) -> (Vec<String>, Vec<EndReason>, Duration) {
         job: None,
         mode: Mode::Hosted,
         jit: false,
+        compact: false,
         seed: Some(seed),
         max_memory_bytes: None,
     };
@@ -86,4 +87,11 @@ fn library_tests_pass() {
         }
     }
     assert!(failed.is_empty(), "failed: {failed:?}");
+}
+
+#[test]
+fn a_run_repeats_itself() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lualib/tests");
+    let file = folder.join("socket_test.lua").canonicalize().expect("the test exists");
+    assert_eq!(run(&file, 5), run(&file, 5));
 }

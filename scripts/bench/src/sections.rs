@@ -152,7 +152,7 @@ pub fn size(splay: &Splay, effort: Effort) -> anyhow::Result<String> {
 
     let ring = |count: u32| -> anyhow::Result<u64> {
         let mut running =
-            splay.start("apps/chord.lua", &["-n", &count.to_string(), "--jit", "off"], &["stay"])?;
+            splay.start("apps/chord.lua", &["-n", &count.to_string(), "--list-size", "10"], &["stay"])?;
         running.wait_for("ring correct", 1, patience)?;
         running.resident_bytes()
     };

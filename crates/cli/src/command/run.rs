@@ -15,7 +15,7 @@ use splay_runtime::program::Program;
 use crate::dispatcher::{Dispatcher, Input, Plan};
 use crate::engine::{Engine, EngineConfig};
 use crate::failure::{Failure, STATUSES};
-use crate::options::Options;
+use crate::options::{MANY_INSTANCES, Options};
 use crate::quantity::{InstanceSet, TimeLimit, positive_duration, size};
 use crate::reporter::terminal::Verbosity;
 use crate::reporter::{Reporters, Style};
@@ -60,10 +60,10 @@ pub struct RunArgs {
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=65535))]
     pub instances: u32,
-    /// Port of the first instance; the others follow.
-    #[arg(long, value_name = "P", default_value_t = 20000)]
+    /// Port of the first instance; the others follow [default: 20000, or the next free ones].
+    #[arg(long, value_name = "P")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
-    pub first_port: u16,
+    pub first_port: Option<u16>,
     /// Which nodes an instance is told of: the first ones, or random others.
     #[arg(long, value_name = "TYPE", default_value = "head")]
     pub list_type: ListKind,
@@ -146,11 +146,16 @@ pub enum Jit {
 
 /// Runs the application and reports on it.
 pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
-    let options = Options::resolve(&args)?;
+    let mut options = Options::resolve(&args)?;
     let program = Arc::new(Program::load(&options.app)?);
-    let nodes = loopback_nodes(options.instances, options.first_port)?;
     let descriptors = preflight::raise_descriptor_limit(options.instances)?;
-    preflight::check_ports(options.first_port, options.instances)?;
+    let mut nodes = loopback_nodes(options.instances, options.first_port)?;
+    if args.first_port.is_some() {
+        preflight::check_ports(options.first_port, options.instances)?;
+    } else {
+        options.move_to(preflight::free_ports(options.first_port, options.instances)?);
+        nodes = loopback_nodes(options.instances, options.first_port)?;
+    }
 
     let started = Timestamp::now();
     let id = format!("{:04x}", rand::random::<u16>());
@@ -212,6 +217,7 @@ fn configuration(
             job: Some(job),
             mode,
             jit: options.jit,
+            compact: options.instances > MANY_INSTANCES,
             seed: Some(instance_seed(options.seed, instance)),
             max_memory_bytes: options.max_memory_bytes.map(|bytes| bytes as usize),
         }

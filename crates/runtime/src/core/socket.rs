@@ -19,7 +19,8 @@ use crate::driver::{Family, Transport};
 use crate::native;
 use crate::vm::{Ctx, Kind, Module, NativeError, NativeResult, Request, Return, Stack, Wait};
 use guard::{Limits, guard};
-use object::{Class, Library, fail, one, push_address, refuse, text, this};
+pub use object::text;
+use object::{Class, Library, fail, one, push_address, refuse, this};
 
 /// The module.
 pub const MODULE: Module = Module { name: "splay.socket_core", open };
@@ -103,7 +104,7 @@ fn open(cx: &Ctx, stack: Stack) {
 
 fn new_object(cx: &Ctx, stack: Stack, class: Class, family: Option<Family>) -> NativeResult {
     let transport = if class == Class::Master { Transport::Tcp } else { Transport::Udp };
-    if let Err(refused) = guard(cx).open(transport) {
+    if let Err(refused) = guard::open(cx, transport) {
         return Ok(refuse(stack, refused));
     }
     object::create(cx, stack, class, family, None);
@@ -226,7 +227,7 @@ native! {
             stack.push_str("no settings");
             return Ok(Return::Values(2));
         }
-        if guard(cx).restrict(read_limits(stack)) {
+        if guard(cx).set(cx, read_limits(stack)) {
             stack.push_bool(true);
             return Ok(Return::Values(1));
         }
@@ -260,8 +261,8 @@ native! {
     fn stats(cx, stack) {
         stack.push_int(cx.counters.sent_bytes.get() as i64);
         stack.push_int(cx.counters.received_bytes.get() as i64);
-        stack.push_int(guard(cx).sockets(Transport::Tcp).into());
-        stack.push_int(guard(cx).sockets(Transport::Udp).into());
+        stack.push_int(cx.counters.tcp_sockets.get().into());
+        stack.push_int(cx.counters.udp_sockets.get().into());
         Ok(Return::Values(4))
     }
 

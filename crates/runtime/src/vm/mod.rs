@@ -3,6 +3,7 @@
 
 mod ctx;
 mod libraries;
+mod memory;
 mod run;
 pub mod stack;
 mod state;
@@ -13,6 +14,6 @@ pub use libraries::{Module, compile};
 pub(crate) use libraries::{load_file, load_source};
 pub use run::{Next, name_of, thread_named};
 pub use stack::{Kind, NativeError, NativeResult, Return, Stack, State, enter, request_mark};
+pub use state::Instance;
 pub(crate) use state::compile_program;
-pub use state::{Instance, keep_api};
 pub use watch::{Watch, Watchdog};

@@ -46,6 +46,7 @@ pub fn run(file: &Path, jobs: Vec<Option<Job>>, limit: Duration) -> Outcome {
             job,
             mode: Mode::Hosted,
             jit: false,
+            compact: false,
             seed: Some(number.into()),
             max_memory_bytes: None,
         };

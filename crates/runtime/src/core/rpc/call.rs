@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use super::reply::{Style, failure};
 use crate::codec::benc;
 use crate::core::events::deadline_from;
+use crate::core::socket::guard;
 use crate::driver::Query;
 use crate::scheduler::threads::ThreadId;
 use crate::vm::{Ctx, Kind, NativeError, NativeResult, Request, Return, Stack, Wait, add};
@@ -208,7 +209,7 @@ pub fn make<C: Carrier>(
     style: Style,
     default_timeout: f64,
 ) -> NativeResult {
-    let thread = cx.thread()?;
+    let thread = cx.waiter()?;
     let early = |error: &str| Ok(Return::Values(failure(stack, style, error)));
     let (host, port, mut next) = match host_at(stack, 1) {
         Ok(found) => found,
@@ -281,8 +282,9 @@ pub fn make<C: Carrier>(
 }
 
 fn resolve(cx: &Ctx, thread: ThreadId, name: &str, answer: Answer) {
+    let permitted = guard::may_contact(cx, name).map_err(|refused| refused.to_string());
     cx.resolve(Query::Addresses(name.to_owned()), move |cx, resolved| {
-        let first = resolved.and_then(|found| {
+        let first = permitted.and(resolved).and_then(|found| {
             let v4 = found.addresses.iter().find(|address| address.is_ipv4());
             v4.or(found.addresses.first())
                 .copied()

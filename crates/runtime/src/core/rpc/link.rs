@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::call::{literal, port_at};
 use crate::codec::llenc::{self, Parsed};
+use crate::core::socket::guard::{self, Restricted};
 use crate::driver::{Family, SocketId, SocketOption, Transport};
 use crate::vm::{Ctx, Kind, NativeResult, Return, Stack, add};
 
@@ -20,7 +21,7 @@ pub fn text(error: &io::Error) -> String {
         io::ErrorKind::AddrInUse => "address already in use".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::TimedOut => "timeout".to_owned(),
-        _ => error.to_string(),
+        _ => crate::core::socket::text(error),
     }
 }
 
@@ -52,18 +53,56 @@ pub fn listen_address(stack: Stack, index: i32) -> Result<(IpAddr, u16), String>
     Ok((address, port?))
 }
 
-/// Opens a socket.
-pub fn open(cx: &Ctx, transport: Transport, family: Family) -> Result<SocketId, String> {
-    cx.driver().open(cx.owner(), transport, family).map_err(|error| text(&error))
+fn restricted(refused: Restricted) -> io::Error {
+    io::Error::other(refused)
 }
 
-/// Binds a socket.
+/// Opens a socket.
+pub fn open(cx: &Ctx, transport: Transport, family: Family) -> Result<SocketId, String> {
+    guard::open(cx, transport).map_err(|refused| refused.to_string())?;
+    let opened = cx.driver().open(cx.owner(), transport, family);
+    opened.map_err(|error| {
+        guard::closed(cx, transport);
+        text(&error)
+    })
+}
+
+/// Closes a socket that [`open`], [`listen`] or [`accept`] gave.
+pub fn close(cx: &Ctx, transport: Transport, socket: SocketId) {
+    guard::closed(cx, transport);
+    cx.close_socket(socket);
+}
+
+/// Accepts a connection. One beyond the instance's limit is closed.
+pub fn accept(cx: &Ctx, listener: SocketId) -> io::Result<(SocketId, SocketAddr)> {
+    let (socket, from) = cx.driver().accept(listener)?;
+    match guard::open(cx, Transport::Tcp) {
+        Ok(()) => Ok((socket, from)),
+        Err(refused) => {
+            cx.driver().close(socket);
+            Err(restricted(refused))
+        }
+    }
+}
+
+/// The address to bind where a program asked for `address`.
+fn permitted(cx: &Ctx, mut address: SocketAddr) -> SocketAddr {
+    if let Some(ip) = guard::local_ip(cx).filter(|ip| ip.is_ipv4() == address.is_ipv4()) {
+        address.set_ip(ip);
+    }
+    address
+}
+
+/// Binds a UDP socket.
 pub fn bind(cx: &Ctx, socket: SocketId, address: SocketAddr) -> Result<(), String> {
+    let address = permitted(cx, address);
     cx.driver().bind(socket, address).map_err(|error| text(&error))
 }
 
 /// Opens a listening TCP socket.
 pub fn listen(cx: &Ctx, address: SocketAddr, backlog: u32) -> Result<SocketId, String> {
+    guard::may_bind(cx, address.port()).map_err(|refused| refused.to_string())?;
+    let address = permitted(cx, address);
     let socket = open(cx, Transport::Tcp, family(&address.ip()))?;
     let listening = {
         let mut driver = cx.driver();
@@ -73,26 +112,43 @@ pub fn listen(cx: &Ctx, address: SocketAddr, backlog: u32) -> Result<SocketId, S
             .and_then(|()| driver.listen(socket, backlog))
     };
     listening.map(|()| socket).map_err(|error| {
-        cx.close_socket(socket);
+        close(cx, Transport::Tcp, socket);
         text(&error)
     })
 }
 
 /// Whether the peer may be contacted.
-pub fn check_peer(_cx: &Ctx, _peer: &SocketAddr) -> Result<(), String> {
-    Ok(())
+pub fn check_peer(cx: &Ctx, peer: &SocketAddr) -> Result<(), String> {
+    guard::may_reach(cx, peer.ip()).map_err(|refused| refused.to_string())
 }
 
-/// Sends a datagram; one that cannot be sent is lost, as datagrams are.
+/// Sends a datagram; one that cannot or may not be sent is lost, as datagrams are.
 pub fn send_to(cx: &Ctx, socket: SocketId, data: &[u8], to: SocketAddr) {
+    if guard::may_send(cx, data.len()).is_err() {
+        tracing::debug!(%to, "datagram beyond the limit");
+        return;
+    }
+    if guard::drops_datagram(cx) {
+        add(&cx.counters.sent_bytes, data.len() as u64);
+        return;
+    }
     match cx.driver().send_to(socket, data, to) {
         Ok(sent) => add(&cx.counters.sent_bytes, sent as u64),
         Err(error) => tracing::debug!(%to, %error, "datagram lost"),
     }
 }
 
+/// Receives a datagram. Those beyond the limit are read and lost.
+pub fn recv_from(cx: &Ctx, socket: SocketId, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    let (length, from) = cx.driver().recv_from(socket, buffer)?;
+    guard::may_receive(cx).map_err(restricted)?;
+    add(&cx.counters.received_bytes, length as u64);
+    Ok((length, from))
+}
+
 /// Sends on a stream.
 pub fn send(cx: &Ctx, socket: SocketId, data: &[u8]) -> io::Result<usize> {
+    guard::may_send(cx, data.len()).map_err(restricted)?;
     let sent = cx.driver().send(socket, data)?;
     add(&cx.counters.sent_bytes, sent as u64);
     Ok(sent)
@@ -100,6 +156,7 @@ pub fn send(cx: &Ctx, socket: SocketId, data: &[u8]) -> io::Result<usize> {
 
 /// Receives from a stream.
 pub fn recv(cx: &Ctx, socket: SocketId, buffer: &mut [u8]) -> io::Result<usize> {
+    guard::may_receive(cx).map_err(restricted)?;
     let received = cx.driver().recv(socket, buffer)?;
     add(&cx.counters.received_bytes, received as u64);
     Ok(received)

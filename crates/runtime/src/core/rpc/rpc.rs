@@ -219,7 +219,7 @@ impl Carrier for Rpc {
 
     fn forget(&self, cx: &Ctx, outgoing: &Outgoing) {
         if let Some(caller) = self.calls.borrow_mut().remove(&outgoing.number) {
-            cx.close_socket(caller.socket);
+            link::close(cx, Transport::Tcp, caller.socket);
         }
     }
 }
@@ -258,7 +258,7 @@ impl Service for Server {
             if n == 1 && !self.burst.try_more() {
                 return;
             }
-            let accepted = cx.driver().accept(socket);
+            let accepted = link::accept(cx, socket);
             if n == 1 {
                 self.burst.found(accepted.is_ok());
             }
@@ -291,7 +291,7 @@ impl Server {
         if self.connections.borrow_mut().remove(&socket).is_none() {
             return;
         }
-        cx.close_socket(socket);
+        link::close(cx, Transport::Tcp, socket);
         self.serving.set(self.serving.get() - 1);
         let next = self.parked.borrow_mut().pop_front();
         if let (Some(next), Some(server)) = (next, self.me.borrow().upgrade()) {
@@ -300,10 +300,10 @@ impl Server {
     }
 
     fn stop(&self, cx: &Ctx) {
-        cx.close_socket(self.socket);
+        link::close(cx, Transport::Tcp, self.socket);
         let open: Vec<SocketId> = self.connections.borrow_mut().drain().map(|(socket, _)| socket).collect();
         for socket in open.into_iter().chain(self.parked.borrow_mut().drain(..)) {
-            cx.close_socket(socket);
+            link::close(cx, Transport::Tcp, socket);
         }
         cx.unhold();
     }

@@ -160,7 +160,7 @@ impl Peer {
             Ok(()) => self.connected.set(true),
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.connected.set(false),
             Err(_) => {
-                cx.close_socket(socket);
+                link::close(cx, Transport::Tcp, socket);
                 self.reconnect_later(cx, rpcq);
                 return Ok(());
             }
@@ -228,7 +228,7 @@ impl Peer {
 
     fn disconnect(&self, cx: &Ctx) {
         if let Some(socket) = self.socket.take() {
-            cx.close_socket(socket);
+            link::close(cx, Transport::Tcp, socket);
         }
         self.connected.set(false);
     }

@@ -15,7 +15,7 @@ use super::rpc::ACCEPT_BURST;
 use super::serve::{Served, outcome, serve};
 use crate::codec::benc::{self, Reader};
 use crate::codec::llenc;
-use crate::driver::{SocketId, SocketOption, Watch};
+use crate::driver::{SocketId, SocketOption, Transport, Watch};
 use crate::vm::{Ctx, End, Outcome, Service};
 
 /// Answers kept per caller for repetition: at least any caller's window of unanswered calls.
@@ -79,10 +79,10 @@ impl Server {
 
     /// Closes the listener and its connections.
     pub fn stop(&self, cx: &Ctx) {
-        cx.close_socket(self.socket);
+        link::close(cx, Transport::Tcp, self.socket);
         let open: Vec<SocketId> = self.connections.borrow_mut().drain().map(|(socket, _)| socket).collect();
         for socket in open.into_iter().chain(self.parked.borrow_mut().drain(..).map(|(socket, _)| socket)) {
-            cx.close_socket(socket);
+            link::close(cx, Transport::Tcp, socket);
         }
         cx.unhold();
     }
@@ -115,7 +115,7 @@ impl Service for Server {
             if n == 1 && !self.burst.try_more() {
                 return;
             }
-            let accepted = cx.driver().accept(socket);
+            let accepted = link::accept(cx, socket);
             if n == 1 {
                 self.burst.found(accepted.is_ok());
             }
@@ -146,7 +146,7 @@ impl Session {
 
 impl Connection {
     fn close(&self, cx: &Ctx) {
-        cx.close_socket(self.socket);
+        link::close(cx, Transport::Tcp, self.socket);
         let Some(server) = self.server.upgrade() else { return };
         server.connections.borrow_mut().remove(&self.socket);
         let from = self.from.get();

@@ -21,7 +21,7 @@ use crate::core::function_table;
 use crate::driver::{Family, SocketId, Transport, Watch};
 use crate::native;
 use crate::scheduler::threads::ThreadId;
-use crate::vm::{Ctx, End, Kind, Module, Outcome, Return, Service, Stack, add};
+use crate::vm::{Ctx, End, Kind, Module, Outcome, Return, Service, Stack};
 
 /// The module.
 pub const MODULE: Module = Module {
@@ -102,13 +102,12 @@ impl Urpc {
                 if n == 1 && !self.burst.try_more() {
                     return;
                 }
-                let received = cx.driver().recv_from(socket, buffer);
+                let received = link::recv_from(cx, socket, buffer);
                 if n == 1 {
                     self.burst.found(received.is_ok());
                 }
                 match received {
                     Ok((length, from)) => {
-                        add(&cx.counters.received_bytes, length as u64);
                         self.datagram(cx, socket, &buffer[..length], from);
                     }
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
@@ -485,7 +484,7 @@ native! {
         };
         let opened = link::open(cx, Transport::Udp, link::family(&address)).and_then(|socket| {
             link::bind(cx, socket, SocketAddr::new(address, port))
-                .inspect_err(|_| cx.close_socket(socket))
+                .inspect_err(|_| link::close(cx, Transport::Udp, socket))
                 .map(|()| socket)
         });
         let socket = match opened {
@@ -510,7 +509,7 @@ native! {
         };
         let urpc = cx.extension::<Urpc>();
         if let Some(socket) = port.and_then(|port| urpc.servers.borrow_mut().remove(&port)) {
-            cx.close_socket(socket);
+            link::close(cx, Transport::Udp, socket);
             cx.unhold();
         }
         Ok(Return::Values(0))

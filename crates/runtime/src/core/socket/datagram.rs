@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::guard::guard;
+use super::guard;
 use super::names::{family_of, permitted, target, usable, with_addresses};
 use super::object::{Class, Sock, fail, one, push_address, refuse, text, this};
 use super::receive::with_scratch;
@@ -35,8 +35,8 @@ struct Receive {
 impl Receive {
     /// `None`: nothing has come. The results are pushed, or the error returned.
     fn step(&self, cx: &Ctx, stack: Stack) -> Option<Result<i32, String>> {
-        if guard(cx).may_receive(cx).is_err() {
-            return Some(Err(super::guard::RESTRICTED.to_owned()));
+        if guard::may_receive(cx).is_err() {
+            return Some(Err(guard::RESTRICTED.to_owned()));
         }
         let size = self.size.min(MAX_BYTES);
         let received = with_scratch(|scratch| {
@@ -120,11 +120,10 @@ fn begin_receive(cx: &Ctx, stack: Stack, sock: Rc<Sock>, with_sender: bool) -> N
 
 /// Sends one datagram unless a limit forbids it or chance drops it.
 fn transmit(cx: &Ctx, sock: &Rc<Sock>, data: &[u8], to: Option<SocketAddr>) -> Result<usize, String> {
-    let guard = guard(cx);
-    guard.may_send(cx, data.len()).map_err(|refused| refused.to_string())?;
+    guard::may_send(cx, data.len()).map_err(|refused| refused.to_string())?;
     let family = to.map_or(sock.usual_family(), family_of);
     let id = sock.ensure(cx, family).map_err(|error| text(&error))?;
-    if guard.drops_datagram(cx) {
+    if guard::drops_datagram(cx) {
         sock.count_sent(cx, data.len());
         return Ok(data.len());
     }
@@ -163,11 +162,11 @@ native! {
         let data = stack.check_bytes(2)?;
         let (to, _) = target(stack, 3)?;
         let Some(port) = to.port else { return Ok(fail(stack, UNKNOWN_HOST)) };
-        if let Err(refused) = guard(cx).may_contact(&to.host) {
+        if let Err(refused) = guard::may_contact(cx, &to.host) {
             return Ok(refuse(stack, refused));
         }
         if let Ok(ip) = to.host.parse() {
-            if let Err(refused) = guard(cx).may_reach(ip) {
+            if let Err(refused) = guard::may_reach(cx, ip) {
                 return Ok(refuse(stack, refused));
             }
             let address = SocketAddr::new(ip, port);
@@ -214,7 +213,7 @@ native! {
         }
         let (to, _) = target(stack, 2)?;
         let Some(port) = to.port else { return Ok(fail(stack, UNKNOWN_HOST)) };
-        if let Err(refused) = guard(cx).may_contact(&to.host) {
+        if let Err(refused) = guard::may_contact(cx, &to.host) {
             return Ok(refuse(stack, refused));
         }
         let deadline = sock.deadline(cx);

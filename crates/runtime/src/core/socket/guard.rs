@@ -38,17 +38,16 @@ pub struct Limits {
     pub udp_drop_ratio: f64,
 }
 
-/// Limits and counts of one instance: `cx.extension::<Guard>()`, or [`guard`].
+/// The limits of one instance. Its functions take the context; an instance without limits pays
+/// for no more than a look at a flag.
 #[derive(Debug, Default)]
 pub struct Guard {
     limits: RefCell<Limits>,
     restricted: Cell<bool>,
     prepared: Cell<bool>,
-    tcp: Cell<u32>,
-    udp: Cell<u32>,
 }
 
-/// The guard of the running instance.
+/// The guard of an instance.
 pub fn guard(cx: &Ctx) -> Rc<Guard> {
     let guard = cx.extension::<Guard>();
     if !guard.prepared.replace(true)
@@ -68,14 +67,100 @@ pub fn guard(cx: &Ctx) -> Rc<Guard> {
     guard
 }
 
+/// Asks the guard of an instance that has limits; the others may do everything.
+#[inline]
+fn check(cx: &Ctx, ask: impl FnOnce(&Guard) -> Result<(), Restricted>) -> Result<(), Restricted> {
+    if cx.limited.get() { ask(&guard(cx)) } else { Ok(()) }
+}
+
+fn open_count(cx: &Ctx, transport: Transport) -> &Cell<u32> {
+    match transport {
+        Transport::Tcp => &cx.counters.tcp_sockets,
+        Transport::Udp => &cx.counters.udp_sockets,
+    }
+}
+
+/// Counts a socket that is about to be opened or has been accepted; [`closed`] must follow when
+/// it is gone.
+pub fn open(cx: &Ctx, transport: Transport) -> Result<(), Restricted> {
+    let count = open_count(cx, transport);
+    check(cx, |guard| guard.may_open(count.get()))?;
+    count.set(count.get() + 1);
+    Ok(())
+}
+
+/// A counted socket is gone.
+pub fn closed(cx: &Ctx, transport: Transport) {
+    let count = open_count(cx, transport);
+    count.set(count.get().saturating_sub(1));
+}
+
+/// Whether TCP may bind a port.
+pub fn may_bind(cx: &Ctx, port: u16) -> Result<(), Restricted> {
+    check(cx, |guard| guard.may_bind(port))
+}
+
+/// The address to bind in place of the one a program asked for.
+pub fn local_ip(cx: &Ctx) -> Option<IpAddr> {
+    if cx.limited.get() { guard(cx).limits.borrow().local_ip } else { None }
+}
+
+/// Whether a host, as the program names it, may be contacted.
+pub fn may_contact(cx: &Ctx, host: &str) -> Result<(), Restricted> {
+    check(cx, |guard| guard.may_contact(host))
+}
+
+/// Whether an address may be contacted.
+pub fn may_reach(cx: &Ctx, address: IpAddr) -> Result<(), Restricted> {
+    check(cx, |guard| guard.may_contact(&address.to_canonical().to_string()))
+}
+
+/// Whether so many more bytes may be sent.
+#[inline]
+pub fn may_send(cx: &Ctx, bytes: usize) -> Result<(), Restricted> {
+    check(cx, |guard| match guard.limits.borrow().max_send {
+        Some(max) if cx.counters.sent_bytes.get().saturating_add(bytes as u64) > max => Err(Restricted),
+        _ => Ok(()),
+    })
+}
+
+/// Whether anything more may be received (a last piece may overshoot).
+#[inline]
+pub fn may_receive(cx: &Ctx) -> Result<(), Restricted> {
+    check(cx, |guard| match guard.limits.borrow().max_receive {
+        Some(max) if cx.counters.received_bytes.get() > max => Err(Restricted),
+        _ => Ok(()),
+    })
+}
+
+/// Whether the next outgoing datagram is to be dropped.
+#[inline]
+pub fn drops_datagram(cx: &Ctx) -> bool {
+    if !cx.limited.get() {
+        return false;
+    }
+    let ratio = guard(cx).limits.borrow().udp_drop_ratio;
+    if ratio <= 0.0 {
+        return false;
+    }
+    let mut bytes = [0; 4];
+    cx.driver().fill_random(&mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / 4_294_967_296.0 < ratio
+}
+
 impl Guard {
-    /// Sets the limits; false if they were set before.
-    pub fn restrict(&self, limits: Limits) -> bool {
+    fn restrict(&self, limits: Limits) -> bool {
         if self.restricted.replace(true) {
             return false;
         }
         *self.limits.borrow_mut() = limits;
         true
+    }
+
+    /// Sets the limits, once; false if they were set before.
+    pub fn set(&self, cx: &Ctx, limits: Limits) -> bool {
+        cx.limited.set(true);
+        self.restrict(limits)
     }
 
     /// Whether limits were set.
@@ -88,89 +173,25 @@ impl Guard {
         self.limits.borrow().clone()
     }
 
-    fn open_count(&self, transport: Transport) -> &Cell<u32> {
-        match transport {
-            Transport::Tcp => &self.tcp,
-            Transport::Udp => &self.udp,
+    fn may_open(&self, open: u32) -> Result<(), Restricted> {
+        match self.limits.borrow().max_sockets {
+            Some(max) if open >= max => Err(Restricted),
+            _ => Ok(()),
         }
     }
 
-    /// Open sockets of a kind.
-    pub fn sockets(&self, transport: Transport) -> u32 {
-        self.open_count(transport).get()
-    }
-
-    /// Counts a socket that is about to be opened or has been accepted; [`Guard::closed`] must
-    /// follow when it is gone.
-    pub fn open(&self, transport: Transport) -> Result<(), Restricted> {
-        let count = self.open_count(transport);
-        if self.limits.borrow().max_sockets.is_some_and(|max| count.get() >= max) {
-            return Err(Restricted);
-        }
-        count.set(count.get() + 1);
-        Ok(())
-    }
-
-    /// A counted socket is gone.
-    pub fn closed(&self, transport: Transport) {
-        let count = self.open_count(transport);
-        count.set(count.get().saturating_sub(1));
-    }
-
-    /// Whether TCP may bind a port.
-    pub fn may_bind(&self, port: u16) -> Result<(), Restricted> {
+    fn may_bind(&self, port: u16) -> Result<(), Restricted> {
         let limits = self.limits.borrow();
         let below = limits.start_port.is_some_and(|first| port < first);
         let above = limits.end_port.is_some_and(|last| port > last);
         if below || above { Err(Restricted) } else { Ok(()) }
     }
 
-    /// The address to bind in place of the one a program asked for.
-    pub fn local_ip(&self) -> Option<IpAddr> {
-        self.limits.borrow().local_ip
-    }
-
-    /// Whether a host, as the program names it, may be contacted.
-    pub fn may_contact(&self, host: &str) -> Result<(), Restricted> {
+    fn may_contact(&self, host: &str) -> Result<(), Restricted> {
         let limits = self.limits.borrow();
         let host = host.to_ascii_lowercase();
         let listed = limits.blacklist.iter().any(|pattern| matches(&pattern.to_ascii_lowercase(), &host));
         if listed { Err(Restricted) } else { Ok(()) }
-    }
-
-    /// Whether an address may be contacted.
-    pub fn may_reach(&self, address: IpAddr) -> Result<(), Restricted> {
-        if self.limits.borrow().blacklist.is_empty() {
-            return Ok(());
-        }
-        self.may_contact(&address.to_canonical().to_string())
-    }
-
-    /// Whether so many more bytes may be sent.
-    pub fn may_send(&self, cx: &Ctx, bytes: usize) -> Result<(), Restricted> {
-        match self.limits.borrow().max_send {
-            Some(max) if cx.counters.sent_bytes.get().saturating_add(bytes as u64) > max => Err(Restricted),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether anything more may be received (a last piece may overshoot).
-    pub fn may_receive(&self, cx: &Ctx) -> Result<(), Restricted> {
-        match self.limits.borrow().max_receive {
-            Some(max) if cx.counters.received_bytes.get() > max => Err(Restricted),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether the next outgoing datagram is to be dropped.
-    pub fn drops_datagram(&self, cx: &Ctx) -> bool {
-        let ratio = self.limits.borrow().udp_drop_ratio;
-        if ratio <= 0.0 {
-            return false;
-        }
-        let mut bytes = [0; 4];
-        cx.driver().fill_random(&mut bytes);
-        f64::from(u32::from_le_bytes(bytes)) / 4_294_967_296.0 < ratio
     }
 }
 
@@ -214,18 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn counts_each_transport_to_its_limit() {
+    fn limits_are_set_once() {
         let guard = Guard::default();
         assert!(!guard.is_restricted());
+        assert_eq!(guard.may_open(1000), Ok(()));
         assert!(guard.restrict(Limits { max_sockets: Some(2), ..Limits::default() }));
         assert!(!guard.restrict(Limits::default()));
-        assert_eq!(guard.open(Transport::Tcp), Ok(()));
-        assert_eq!(guard.open(Transport::Tcp), Ok(()));
-        assert_eq!(guard.open(Transport::Tcp), Err(Restricted));
-        assert_eq!(guard.open(Transport::Udp), Ok(()));
-        guard.closed(Transport::Tcp);
-        assert_eq!(guard.open(Transport::Tcp), Ok(()));
-        assert_eq!(guard.sockets(Transport::Tcp), 2);
+        assert_eq!((guard.may_open(1), guard.may_open(2)), (Ok(()), Err(Restricted)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::guard::{RESTRICTED, guard};
+use super::guard::{self, RESTRICTED};
 use super::object::fail;
 use crate::driver::{Family, Query, Resolved};
 use crate::native;
@@ -95,8 +95,7 @@ pub(super) fn ask(cx: &Ctx, question: Query, thread: ThreadId) -> Answer {
 /// Why a host cannot be contacted, or its addresses.
 pub(super) fn permitted(cx: &Ctx, found: Result<Vec<IpAddr>, String>) -> Result<Vec<IpAddr>, String> {
     let addresses = found?;
-    let guard = guard(cx);
-    match addresses.iter().any(|address| guard.may_reach(*address).is_err()) {
+    match addresses.iter().any(|address| guard::may_reach(cx, *address).is_err()) {
         true => Err(RESTRICTED.to_owned()),
         false => Ok(addresses),
     }
@@ -131,7 +130,7 @@ pub(super) fn look_up(
     deadline: Option<Duration>,
     then: impl FnOnce(&Ctx, Stack, Result<Resolved, String>) -> i32 + 'static,
 ) -> NativeResult {
-    let thread = cx.thread()?;
+    let thread = cx.waiter()?;
     let answer = ask(cx, question, thread);
     cx.suspend(Box::new(Lookup { answer, then: Some(Box::new(then)) }), deadline)
 }

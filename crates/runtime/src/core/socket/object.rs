@@ -10,7 +10,7 @@ use std::time::Duration;
 use mlua::ffi;
 use rustc_hash::FxHashMap;
 
-use super::guard::{Restricted, guard};
+use super::guard::{self, Restricted};
 use crate::driver::{Family, SocketId, SocketOption, Transport};
 use crate::native;
 use crate::vm::{Ctx, NativeError, Return, Stack};
@@ -194,7 +194,7 @@ impl Sock {
         }
         self.buffer.take();
         self.head.set(0);
-        guard(cx).closed(self.transport());
+        guard::closed(cx, self.transport());
         self.forget_socket(cx);
     }
 
@@ -251,7 +251,7 @@ pub(super) fn closed() -> io::Error {
 }
 
 /// LuaSocket's text for an error; what it has no text for is said in the system's words.
-pub(super) fn text(error: &io::Error) -> String {
+pub fn text(error: &io::Error) -> String {
     let known = match error.raw_os_error() {
         Some(libc::EADDRINUSE) => "address already in use",
         Some(libc::EISCONN) => "already connected",
@@ -279,7 +279,7 @@ pub(super) fn fail(stack: Stack, text: &str) -> Return {
 
 /// Pushes `nil, "restricted"`.
 pub(super) fn refuse(stack: Stack, _: Restricted) -> Return {
-    fail(stack, super::guard::RESTRICTED)
+    fail(stack, guard::RESTRICTED)
 }
 
 /// Pushes 1, LuaSocket's success.

@@ -158,7 +158,7 @@ native! {
         let name = stack.check_bytes(2)?;
         let option = option(stack, name)?;
         if sock.closed.get() {
-            return Ok(fail(stack, "closed"));
+            return Ok(fail(stack, "setsockopt failed"));
         }
         let Some(id) = sock.id.get() else {
             sock.set_early(option);
@@ -182,7 +182,7 @@ native! {
             _ => return Err(unsupported(name)),
         };
         if sock.closed.get() {
-            return Ok(fail(stack, "closed"));
+            return Ok(fail(stack, "getsockopt failed"));
         }
         if sock.id.get().is_none() && let Some(results) = early(sock, stack, name) {
             return Ok(Return::Values(results));

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
-use super::guard::{RESTRICTED, guard};
+use super::guard::{self, RESTRICTED};
 use super::object::{Sock, fail, text};
 use super::stream::{later, unwatch, wait_for};
 use crate::scheduler::threads::ThreadId;
@@ -91,7 +91,7 @@ impl Receive {
             }
         }
         loop {
-            if guard(cx).may_receive(cx).is_err() {
+            if guard::may_receive(cx).is_err() {
                 return Step::Failed(RESTRICTED.to_owned());
             }
             let step = with_scratch(|scratch| {
@@ -149,6 +149,9 @@ impl Request for Receive {
 
 fn pattern(stack: Stack) -> Result<Pattern, NativeError> {
     if let Some(count) = stack.number(2) {
+        if count.is_nan() || count < 0.0 {
+            return Err(NativeError::Argument(2, "invalid receive pattern".to_owned()));
+        }
         return Ok(Pattern::Count(count.clamp(0.0, 1e15) as usize));
     }
     match stack.bytes(2) {
@@ -173,7 +176,7 @@ pub(super) fn begin(cx: &Ctx, stack: Stack, sock: Rc<Sock>) -> NativeResult {
         }
         *count -= prefix.len();
     }
-    if guard(cx).may_receive(cx).is_err() {
+    if guard::may_receive(cx).is_err() {
         return Ok(Return::Values(push_partial(stack, RESTRICTED, b"")));
     }
     let mut receive = Receive { sock, pattern, data: prefix.to_vec(), prefix: prefix.len() };
@@ -187,7 +190,7 @@ pub(super) fn begin(cx: &Ctx, stack: Stack, sock: Rc<Sock>) -> NativeResult {
             Ok(Return::Values(push_partial(stack, "timeout", &receive.data)))
         }
         Step::Blocked => {
-            if let Err(outside) = cx.thread() {
+            if let Err(outside) = cx.waiter() {
                 // Nobody can wait here: what was taken is not lost.
                 let Receive { sock, data, prefix, .. } = receive;
                 sock.unread(data[prefix..].to_vec());

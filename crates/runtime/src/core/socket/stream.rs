@@ -6,9 +6,9 @@ use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::guard::{RESTRICTED, guard};
+use super::guard::{self, RESTRICTED};
 use super::names::{Answer, Target, ask, family_of, literal, permitted, target, usable, with_addresses};
-use super::object::{Attempt, Class, Sock, closed, create, fail, one, refuse, text, this};
+use super::object::{Attempt, Class, Sock, create, fail, one, refuse, text, this};
 use super::receive;
 use crate::driver::{Query, Transport};
 use crate::native;
@@ -29,7 +29,7 @@ pub(super) fn wait_for(
     request: Box<dyn Request>,
     deadline: Option<Duration>,
 ) -> NativeResult {
-    let thread = cx.thread()?;
+    let thread = cx.waiter()?;
     let watched = sock.open_id().and_then(|id| cx.watch_thread(id, interest, thread));
     match watched {
         Ok(()) => cx.suspend(request, deadline),
@@ -64,7 +64,7 @@ impl Request for Later {
 
 /// Returns what `push` pushes, after a pass of the scheduler if there is a thread to suspend.
 pub(super) fn later(cx: &Ctx, stack: Stack, push: impl FnOnce(Stack) -> i32 + 'static) -> NativeResult {
-    if cx.thread().is_err() {
+    if cx.waiter().is_err() {
         return Ok(Return::Values(push(stack)));
     }
     cx.suspend(Box::new(Later { push: Some(Box::new(push)) }), Some(cx.now()))
@@ -182,7 +182,7 @@ fn connect_to(cx: &Ctx, stack: Stack, sock: &Rc<Sock>, to: Target) -> NativeResu
         return Ok(fail(stack, "closed"));
     }
     let Some(port) = to.port else { return Ok(fail(stack, UNKNOWN_HOST)) };
-    if let Err(refused) = guard(cx).may_contact(&to.host) {
+    if let Err(refused) = guard::may_contact(cx, &to.host) {
         return Ok(refuse(stack, refused));
     }
     let going = match sock.attempt.get() {
@@ -191,7 +191,7 @@ fn connect_to(cx: &Ctx, stack: Stack, sock: &Rc<Sock>, to: Target) -> NativeResu
         Attempt::Done => return Ok(fail(stack, "already connected")),
     };
     sock.class.set(Class::Client);
-    let thread = cx.thread().ok();
+    let thread = cx.waiter().ok();
     let mut request =
         Connect { sock: sock.clone(), port, answer: None, addresses: Vec::new().into_iter(), thread };
     if !going {
@@ -200,7 +200,7 @@ fn connect_to(cx: &Ctx, stack: Stack, sock: &Rc<Sock>, to: Target) -> NativeResu
                 Ok(found) => request.addresses = usable(&found, port, sock.only_family()).into_iter(),
                 Err(text) => return Ok(fail(stack, &text)),
             },
-            None => request.answer = Some(ask(cx, Query::Addresses(to.host), cx.thread()?)),
+            None => request.answer = Some(ask(cx, Query::Addresses(to.host), cx.waiter()?)),
         }
     }
     if let Some(result) = request.step(cx) {
@@ -214,7 +214,7 @@ fn connect_to(cx: &Ctx, stack: Stack, sock: &Rc<Sock>, to: Target) -> NativeResu
     }
     let deadline = sock.deadline(cx);
     if request.answer.is_none() {
-        cx.thread()?;
+        cx.waiter()?;
         request.watch(cx).map_err(|error| text(&error))?;
     }
     cx.suspend(Box::new(request), deadline)
@@ -230,7 +230,7 @@ pub(super) fn bind_to_first(
     if sock.closed.get() {
         return Err("closed".to_owned());
     }
-    let found = match guard(cx).local_ip() {
+    let found = match guard::local_ip(cx) {
         Some(address) => vec![address],
         None => found?,
     };
@@ -271,7 +271,7 @@ fn try_accept(cx: &Ctx, stack: Stack, sock: &Sock) -> Option<i32> {
     let accepted = sock.open_id().and_then(|id| cx.driver().accept(id));
     match accepted {
         Ok((id, peer)) => {
-            if let Err(refused) = guard(cx).open(Transport::Tcp) {
+            if let Err(refused) = guard::open(cx, Transport::Tcp) {
                 cx.driver().close(id);
                 refuse(stack, refused);
                 return Some(2);
@@ -367,8 +367,9 @@ fn range(stack: Stack, length: usize) -> (usize, usize) {
     if last < 0.0 {
         last = size + last + 1.0;
     }
-    let first = first.max(1.0).min(size + 1.0) as usize;
-    let last = last.max(0.0).min(size) as usize;
+    // Past the end nothing is sent, and LuaSocket answers the position before the first byte.
+    let first = first.clamp(1.0, 9e15) as usize;
+    let last = last.clamp(0.0, size) as usize;
     (first - 1, last)
 }
 
@@ -385,7 +386,7 @@ native! {
         let sock = this(stack, &[Class::Master])?.clone();
         let (at, _) = target(stack, 2)?;
         let Some(port) = at.port else { return Ok(fail(stack, UNKNOWN_HOST)) };
-        if let Err(refused) = guard(cx).may_bind(port) {
+        if let Err(refused) = guard::may_bind(cx, port) {
             return Ok(refuse(stack, refused));
         }
         let deadline = sock.deadline(cx);
@@ -428,7 +429,7 @@ native! {
         let data = stack.check_bytes(2)?;
         let (offset, end) = range(stack, data.len());
         let data = data.get(offset..end).unwrap_or_default();
-        if guard(cx).may_send(cx, data.len()).is_err() {
+        if guard::may_send(cx, data.len()).is_err() {
             return Ok(Return::Values(push_sent(stack, Err(RESTRICTED), 0)));
         }
         let mut done = 0;
@@ -470,10 +471,8 @@ native! {
             Some(b"send") => Shutdown::Write,
             Some(_) => return Err(crate::vm::NativeError::Argument(2, "invalid shutdown method".into())),
         };
-        let result = sock.open_id().and_then(|id| cx.driver().shutdown(id, how));
-        match result {
-            Err(error) if error.raw_os_error() == closed().raw_os_error() => Ok(fail(stack, "closed")),
-            _ => Ok(one(stack)),
-        }
+        // As with LuaSocket, what is closed already is no error.
+        let _ = sock.open_id().and_then(|id| cx.driver().shutdown(id, how));
+        Ok(one(stack))
     }
 }
