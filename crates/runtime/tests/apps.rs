@@ -81,3 +81,10 @@ fn splitstream_copies_a_file_to_all() {
     prove_with("splitstream.lua", &[file], 50, 26710, "file correct: 50 nodes");
     prove_with("splitstream.lua", &["rate=64", "crash=0.1"], 50, 26760, "file correct: ");
 }
+
+#[test]
+fn a_web_cache_gives_what_the_origin_has() {
+    prove("webcache.lua", 5, 27000, "cache correct: 5 nodes");
+    prove("webcache.lua", 50, 27010, "cache correct: 50 nodes");
+    prove_with("webcache.lua", &["crash=0.1"], 50, 27060, "cache correct: ");
+}

@@ -112,3 +112,10 @@ fn splitstream_copies_a_file_to_all() {
     prove("splitstream.lua", &[file], 50, "file correct: 50 nodes");
     prove("splitstream.lua", &["rate=64", "crash=0.1"], 50, "file correct: ");
 }
+
+#[test]
+fn a_web_cache_gives_what_the_origin_has() {
+    prove("webcache.lua", &[], 5, "cache correct: 5 nodes");
+    prove("webcache.lua", &[], 50, "cache correct: 50 nodes");
+    prove("webcache.lua", &["crash=0.1", "entries=10"], 50, "cache correct: ");
+}
