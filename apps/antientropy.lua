@@ -25,6 +25,7 @@ job = job or require("splay.utils").generate_job(arg[1], arg[2], 20001)
 local p = cli.parameters {
   mode = "both", writes = 5, period = 0.25, keep = 60, crash = 0, stay = false,
 }
+local others = require("splay.nodes").without(job.nodes, job.me)
 rpc.settings.default_timeout = 3
 
 -- Protocol ------------------------------------------------------------------------------------
@@ -110,8 +111,7 @@ end
 
 local function exchange()
   bury()
-  local partner = misc.random_pick_one(job.nodes)
-  if partner.ip == job.me.ip and partner.port == job.me.port then return end
+  local partner = misc.random_pick_one(others)
   local theirs = rpc.call(partner, { "compare", sum })
   if not theirs or theirs == true then return end
   local push = p.mode ~= "pull" and news_for(theirs) or {}

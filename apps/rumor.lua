@@ -26,7 +26,7 @@ local p = cli.parameters {
   mode = "push", feedback = true, counter = true, k = 4, rumors = 10, period = 0.25, crash = 0,
   stay = false,
 }
-local total = job.total or #job.nodes
+local others = require("splay.nodes").without(job.nodes, job.me)
 rpc.settings.default_timeout = 2
 
 -- Protocol ------------------------------------------------------------------------------------
@@ -92,8 +92,7 @@ local function gossip()
   elseif hot == 0 then
     return
   end
-  local partner = misc.random_pick_one(job.nodes)
-  if partner.ip == job.me.ip and partner.port == job.me.port then return end
+  local partner = misc.random_pick_one(others)
   local useful, answer = rpc.call(partner, { "contact", news, known })
   if not useful then return end -- it has not been met
   for name in pairs(news) do

@@ -22,7 +22,8 @@
 --    which most have never measured each other, is below the bound.
 require "splay.base"
 local cli, proof = require "splay.cli", require "splay.proof"
-local dht, parallel, stats = require "splay.dht", require "splay.parallel", require "splay.stats"
+local dht, nodes = require "splay.dht", require "splay.nodes"
+local parallel, stats = require "splay.parallel", require "splay.stats"
 local rpc = require "splay.urpc"
 
 job = job or require("splay.utils").generate_job(arg[1], arg[2], 20001)
@@ -93,7 +94,8 @@ local function measure(node)
   return other and misc.time() - start, other
 end
 
-local neighbours
+local others = nodes.without(job.nodes, job.me)
+local neighbours = misc.random_pick(others, p.neighbours)
 
 local function sample()
   local node = misc.random_pick_one(neighbours)
@@ -107,8 +109,8 @@ local learning = 100 * p.period -- time for so many samples
 local crash_time = p.crash > 0 and learning / 2 or 0
 
 -- The relative errors this node makes in predicting its distance from nodes.
-function assess(nodes)
-  return parallel.each(nodes, function(node)
+function assess(some)
+  return parallel.each(some, function(node)
     local rtt, other = measure(node)
     return rtt and math.abs(distance(at, other) - rtt) / rtt or -1
   end)
@@ -119,11 +121,8 @@ local function property()
   if not alive then return nil, reason end
   local errors = {}
   parallel.each(alive, function(node)
-    local others = {}
-    for _, other in ipairs(misc.random_pick(alive, 9)) do
-      if other ~= node then others[#others + 1] = other end
-    end
-    for _, e in ipairs(rpc.call(node, { "assess", others }, 10) or {}) do
+    local some = misc.random_pick(nodes.without(alive, node), 9)
+    for _, e in ipairs(rpc.call(node, { "assess", some }, 10) or {}) do
       if e >= 0 then errors[#errors + 1] = e end
     end
   end, 8)
@@ -136,11 +135,6 @@ end
 
 events.run(function()
   assert(rpc.server(me.port))
-  neighbours = {}
-  for _, node in ipairs(misc.shuffle(job.nodes)) do
-    local own = node.ip == me.ip and node.port == me.port
-    if not own and #neighbours < p.neighbours then neighbours[#neighbours + 1] = node end
-  end
   events.sleep(1 + p.period * math.random())
   events.periodic(p.period, sample, true)
   cli.crash(p.crash, crash_time)
