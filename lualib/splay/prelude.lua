@@ -40,7 +40,7 @@ if core.mode ~= "interpreter" then
 
   -- Stands for one of the process's streams: what is written becomes lines of the instance.
   local function captured(stream, file)
-    local proxy = {}
+    local proxy, name = {}, tostring(file)
     local methods = {
       write = function(_, ...) core.write(stream, ...) return proxy end,
       flush = function() return proxy end,
@@ -49,7 +49,7 @@ if core.mode ~= "interpreter" then
     }
     return setmetatable(proxy, {
       __index = methods,
-      __tostring = function() return tostring(file) end,
+      __tostring = function() return name end,
       __metatable = false,
     })
   end

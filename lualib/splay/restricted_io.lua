@@ -26,6 +26,8 @@ local M = {}
 ---@field max_size integer? bytes of all files
 ---@field max_files integer?
 ---@field clean boolean? delete the files of earlier runs
+---@field hashes string[]? of the files that are there, from a host that lists the folder itself:
+--- then there is no index
 
 ---@class splay.restricted_io.Record
 ---@field size integer largest offset ever written
@@ -47,6 +49,7 @@ local function path_of(hash) return settings.directory .. "/pfs_" .. hash end
 local index_lines = 0
 
 local function write_index()
+  if settings.hashes then return end
   local file = real_open(settings.directory .. "/pfs_index", "w")
   if not file then return end
   index_lines = 0
@@ -58,6 +61,7 @@ local function write_index()
 end
 
 local function note(sign, hash)
+  if settings.hashes then return end
   if index_lines > 2 * files + 64 then return write_index() end
   local file = real_open(settings.directory .. "/pfs_index", "a")
   if not file then return end
@@ -125,6 +129,24 @@ local function wrap(handle, record, position, append)
   return file
 end
 
+-- The hashes of the files of earlier runs, as a set; makes the folder if need be.
+local function read_index(directory)
+  local name = directory .. "/pfs_index"
+  local index, reason = real_open(name, "a")
+  if not index and real_execute then
+    real_execute("mkdir -p '" .. gsub(directory, "'", "'\\''") .. "'")
+    index, reason = real_open(name, "a")
+  end
+  if not index then return nil, reason end
+  index:close()
+  local hashes = {}
+  for line in real.lines(name) do
+    local sign, hash = match(line, "^([+-])(%x+)$")
+    if sign then hashes[hash] = sign == "+" or nil end
+  end
+  return hashes
+end
+
 --- Makes the restricted file system. Can be called once.
 ---
 --- `io.init({directory = "tmpfs", max_files = 10})  --> true`
@@ -137,21 +159,14 @@ function M.init(new_settings)
   if type(new_settings.directory) ~= "string" then return false, "no directory" end
   local copy = {}
   for k, v in pairs(new_settings) do copy[k] = v end
-  local name = copy.directory .. "/pfs_index"
-  local index, reason = real_open(name, "a")
-  if not index and real_execute then
-    real_execute("mkdir -p '" .. gsub(copy.directory, "'", "'\\''") .. "'")
-    index, reason = real_open(name, "a")
+  local hashes, reason = {}, nil
+  if copy.hashes then
+    for _, hash in ipairs(copy.hashes) do hashes[hash] = true end
+  else
+    hashes, reason = read_index(copy.directory)
+    if not hashes then return nil, reason end
   end
-  if not index then return nil, reason end
-  index:close()
   settings = copy
-
-  local hashes = {}
-  for line in real.lines(name) do
-    local sign, hash = match(line, "^([+-])(%x+)$")
-    if sign then hashes[hash] = sign == "+" or nil end
-  end
   for hash in pairs(hashes) do
     local file = not copy.clean and real_open(path_of(hash), "r")
     if file then

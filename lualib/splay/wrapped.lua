@@ -10,7 +10,7 @@ local M = {}
 ---@param methods table<string, function> called with the wrapper as first argument
 ---@return fun(object: table): table wrap leaves an object that is already of this kind as it is
 ---@return fun(object: any): boolean is_wrapped tells whether an object is of this kind
---- Example: `wrapped.class("#UP", { send = function(self, s) return self.super:send(s:upper()) end })`
+--- Example: `wrapped.class("#UP", { send = function(s, t) return s.super:send(t:upper()) end })`
 function M.class(label, methods)
   local meta = {}
 

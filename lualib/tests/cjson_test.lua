@@ -56,7 +56,8 @@ describe("cjson.decode", function()
 
   it("reads tables", function()
     expect(cjson.decode("[]")).same {}
-    expect(cjson.decode('[1, [2, {"a": null, "b" : [ ]}]]')).same { 1, { 2, { a = cjson.null, b = {} } } }
+    local value = cjson.decode('[1, [2, {"a": null, "b" : [ ]}]]')
+    expect(value).same { 1, { 2, { a = cjson.null, b = {} } } }
     expect(cjson.decode('{"1":1,"1":2}')).same { ["1"] = 2 }
   end)
 

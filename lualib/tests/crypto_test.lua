@@ -110,7 +110,8 @@ describe("base64", function()
   local base64 = require "base64"
 
   it("encodes and decodes", function()
-    for text, encoded in pairs { [""] = "", f = "Zg==", fo = "Zm8=", foo = "Zm9v", ["\0\255"] = "AP8=" } do
+    local samples = { [""] = "", f = "Zg==", fo = "Zm8=", foo = "Zm9v", ["\0\255"] = "AP8=" }
+    for text, encoded in pairs(samples) do
       expect(base64.encode(text)).equal(encoded)
       expect(base64.decode(encoded)).equal(text)
     end

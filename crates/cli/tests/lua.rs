@@ -136,3 +136,18 @@ fn the_manuals_way_of_running_many() {
     }
     eventually("ports are free again", || free_ports(1) > 0);
 }
+
+#[test]
+fn a_chord_ring_of_processes() {
+    let place = Place::new();
+    let first = free_ports(8);
+    let chord = include_str!("../../../apps/chord.lua").replace("20001", &first.to_string());
+    place.write("chord.lua", &chord);
+    let mut running: Vec<_> =
+        (1..=6).map(|n| place.start(&["lua", "chord.lua", &n.to_string(), "6"])).collect();
+    let outcome = running.remove(0).wait().ended(0);
+    assert!(outcome.out.contains("ring correct: 6 nodes"), "{outcome:?}");
+    for one in running {
+        one.wait().ended(0);
+    }
+}

@@ -30,6 +30,8 @@ pub struct Program {
     pub directory: Option<PathBuf>,
     /// LuaJIT bytecode with line information.
     pub bytecode: Vec<u8>,
+    /// It was bytecode to begin with, which no sandbox runs.
+    pub precompiled: bool,
 }
 
 impl Program {
@@ -53,6 +55,7 @@ impl Program {
         let prepared = crate::compat::prepare(source);
         let bytecode = crate::vm::compile_program(&format!("@{name}"), &prepared)
             .map_err(|message| ProgramError::Syntax { message })?;
-        Ok(Program { name: name.to_owned(), directory, bytecode })
+        let precompiled = prepared.first() == Some(&crate::vm::BYTECODE);
+        Ok(Program { name: name.to_owned(), directory, bytecode, precompiled })
     }
 }

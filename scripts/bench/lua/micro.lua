@@ -100,7 +100,8 @@ function cases.sleep_many()
   end), "s"
 end
 
-function cases.timers()
+-- Lateness of the 99th of a hundred among 10,000 timers spread over two seconds.
+local function lateness()
   local count, late = 10000, {}
   local start = misc.time()
   for i = 1, count do
@@ -115,7 +116,11 @@ function cases.timers()
   end
   events.wait("all fired")
   table.sort(late)
-  return late[count * 0.99] * 1e3, "ms"
+  return late[count * 0.99]
+end
+
+function cases.timers()
+  return best(lateness) * 1e3, "ms"
 end
 
 function cases.fire_wait()

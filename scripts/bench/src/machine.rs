@@ -1,8 +1,8 @@
-//! Says on what machine the figures were taken.
+//! Says on what machine the figures were taken, and how busy it was.
 
 use std::fs;
 
-/// Processor, cores, memory and kernel in one line.
+/// Processor, cores, memory, kernel and load in one line.
 pub fn describe() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| -> String {
@@ -19,8 +19,10 @@ pub fn describe() -> String {
         .and_then(|kib| kib.parse().ok())
         .unwrap_or(0);
     let kernel = read("/proc/sys/kernel/osrelease");
+    let load = read("/proc/loadavg");
+    let load = load.split_whitespace().next().unwrap_or("unknown");
     format!(
-        "Machine: {processor}, {cores} cores, {:.1} GiB of memory, Linux {}.",
+        "Machine: {processor}, {cores} cores, {:.1} GiB of memory, Linux {}; load of other programs at the start {load}.",
         memory as f64 / (1024.0 * 1024.0),
         kernel.trim()
     )

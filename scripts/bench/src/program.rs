@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+/// Away from the default of `splay run`, so that a run beside this one does not take the ports.
+const FIRST_PORT: &str = "10000";
+
 /// The `splay` binary and where runs leave their results.
 #[derive(Debug)]
 pub struct Splay {
@@ -57,7 +60,14 @@ impl Splay {
             false => self.programs.join(program),
         };
         let mut command = Command::new(&self.binary);
-        command.arg("run").arg(file).args(options).arg("--runs").arg(&self.runs).arg("--no-progress");
+        command
+            .arg("run")
+            .arg(file)
+            .args(["--first-port", FIRST_PORT])
+            .args(options)
+            .arg("--runs")
+            .arg(&self.runs)
+            .arg("--no-progress");
         if !arguments.is_empty() {
             command.arg("--").args(arguments);
         }

@@ -48,9 +48,11 @@ pub(super) fn install(cx: &Ctx, stack: Stack, config: &InstanceConfig) {
     stack.pop(1);
     // `tostring(thread)` is the thread's name.
     push_any_thread(stack);
-    stack.new_table(0, 1);
+    stack.new_table(0, 2);
     stack.push_native(thread_display);
     stack.set_field(-2, c"__tostring");
+    stack.push_bool(false);
+    stack.set_field(-2, c"__metatable");
     stack.set_metatable(-2);
     stack.pop(1);
     push_arguments(stack, config);

@@ -10,6 +10,7 @@ mod job;
 mod json;
 mod misc;
 mod rpc;
+pub(crate) mod sandbox;
 pub mod socket;
 
 use mlua::ffi;
@@ -31,12 +32,14 @@ pub static MODULES: &[Module] = &[
     rpc::RPC,
     rpc::URPC,
     rpc::RPCQ,
+    sandbox::MODULE,
     socket::MODULE,
 ];
 
 /// Sets the native globals.
 pub(crate) fn install(cx: &Ctx, stack: Stack, config: &InstanceConfig) {
     base::install(cx, stack, config);
+    sandbox::install(cx, config);
 }
 
 /// Seeds `math.random`.

@@ -161,7 +161,7 @@ pub struct Ctx {
     pub(super) watch: Option<std::sync::Arc<Watch>>,
     /// Closed by the instance's drop, before the rest of the context goes.
     pub(super) heap: Option<Heap>,
-    /// Libraries without line information, and a collection when the instance first idles.
+    /// Garbage is kept low, and collected when the instance first idles.
     pub(super) compact: bool,
     pub(super) settled: Cell<bool>,
     /// Counters of the summary.
@@ -267,11 +267,6 @@ impl Ctx {
     /// Plain, hosted or sandboxed.
     pub fn mode(&self) -> &Mode {
         &self.mode
-    }
-
-    /// Whether the instance is to be kept small.
-    pub fn is_compact(&self) -> bool {
-        self.compact
     }
 
     /// Owner to name when opening sockets.

@@ -61,8 +61,13 @@ impl Heap {
     /// Sets the limit in bytes.
     pub fn limit(&self, bytes: usize) {
         self.account().limit.set(bytes);
-        // SAFETY: the state is open. LuaJIT does not collect when an allocation is refused, so
-        // garbage is kept low instead.
+        // LuaJIT does not collect when an allocation is refused, so garbage is kept low instead.
+        self.collect_eagerly();
+    }
+
+    /// Collects when a tenth of the heap is garbage rather than half.
+    pub fn collect_eagerly(&self) {
+        // SAFETY: the state is open.
         unsafe {
             ffi::lua_gc(self.state, ffi::LUA_GCSETPAUSE, 110);
             ffi::lua_gc(self.state, ffi::LUA_GCSETSTEPMUL, 400);

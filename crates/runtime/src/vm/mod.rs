@@ -10,8 +10,8 @@ mod state;
 mod watch;
 
 pub use ctx::{Ctx, End, Interest, Outcome, Request, Service, Wait, add};
+pub(crate) use libraries::{BYTECODE, is_library, load_file, load_source, push_library};
 pub use libraries::{Module, compile};
-pub(crate) use libraries::{load_file, load_source};
 pub use run::{Next, name_of, thread_named};
 pub use stack::{Kind, NativeError, NativeResult, Return, Stack, State, enter, request_mark};
 pub use state::Instance;

@@ -9,7 +9,7 @@ use mlua::ffi;
 use super::ctx::{Ctx, End, Interest, Outcome, Request, Target, Wait, add};
 use super::stack::{Kind, Stack, State, request_mark};
 use crate::driver::Wake;
-use crate::host::{EndReason, Report};
+use crate::host::{EndReason, Mode, Report};
 use crate::scheduler::events::{Arguments, Key};
 use crate::scheduler::threads::{Status, ThreadId};
 use crate::scheduler::timers::TimerId;
@@ -171,7 +171,12 @@ impl Ctx {
 
     fn failed(&self, id: ThreadId, coroutine: State, cut: bool) {
         let stack = view(coroutine);
-        let message = describe_error(stack);
+        let mut message = self.describe_error(stack);
+        if matches!(self.mode, Mode::Sandboxed(_))
+            && let Some(name) = crate::core::sandbox::denied_by(&message)
+        {
+            message.push_str(&format!(": {name} is not available in the sandbox"));
+        }
         let exiting = self.exit.borrow().is_some();
         let traceback = self.traceback(coroutine, &message);
         let (end, holds_lock) = match self.threads.borrow_mut().get_mut(id) {
@@ -204,6 +209,24 @@ impl Ctx {
         let error = format!("[splay.events] E: {} DIE (error: {message}){detail}", name_of(id));
         let at = self.driver().wall();
         self.report(Report::ThreadDied { instance: self.number, at, error, cut });
+    }
+
+    /// Text of the error object on top of a dead coroutine, on which nothing can be called.
+    fn describe_error(&self, stack: Stack) -> String {
+        match stack.kind(-1) {
+            Kind::String | Kind::Number => stack.text(-1).unwrap_or_default(),
+            Kind::Nil | Kind::None => "nil".to_owned(),
+            Kind::Table | Kind::Userdata if push_display_handler(stack) => {
+                let main = self.main_stack();
+                stack.push_value(-2);
+                stack.move_to(main, 2);
+                let shown = main.protected_call(1, 1, 0);
+                let text = main.text(-1).filter(|_| shown).unwrap_or_default();
+                main.pop(1);
+                text
+            }
+            _ => format!("(error object is a {} value)", stack.type_name(-1)),
+        }
     }
 
     fn traceback(&self, coroutine: State, message: &str) -> String {
@@ -673,29 +696,20 @@ pub fn thread_named(name: &[u8]) -> Option<ThreadId> {
     ThreadId::from_bits(u64::from_str_radix(digits, 16).ok()?)
 }
 
-/// Text of the error object on top of a dead coroutine.
-fn describe_error(stack: Stack) -> String {
-    match stack.kind(-1) {
-        Kind::String | Kind::Number => stack.text(-1).unwrap_or_default(),
-        Kind::Nil | Kind::None => "nil".to_owned(),
-        Kind::Table | Kind::Userdata if has_display(stack) => {
-            stack.global(c"tostring");
-            stack.push_value(-2);
-            if stack.protected_call(1, 1, 0) { stack.text(-1).unwrap_or_default() } else { String::new() }
-        }
-        _ => format!("(error object is a {} value)", stack.type_name(-1)),
-    }
-}
-
-fn has_display(stack: Stack) -> bool {
+/// Pushes the `__tostring` of the value on top, if it has one. Looks at no global: nothing
+/// protects from errors here.
+fn push_display_handler(stack: Stack) -> bool {
     if !stack.metatable(-1) {
         return false;
     }
     stack.push_str("__tostring");
     stack.raw_get(-2);
-    let found = !stack.is_nil(-1);
-    stack.pop(2);
-    found
+    stack.remove(-2);
+    if stack.is_nil(-1) {
+        stack.pop(1);
+        return false;
+    }
+    true
 }
 
 /// Threads, runnable, created, ended, killed, passes, fires, event names, waiting, timers.

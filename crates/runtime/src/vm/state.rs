@@ -12,7 +12,7 @@ use super::run::Next;
 use super::stack::{Stack, State};
 use super::{libraries, watch};
 use crate::driver::{Driver, Owner, Wake};
-use crate::host::{EndReason, InstanceConfig, InstanceNumber, Report, Usage};
+use crate::host::{EndReason, InstanceConfig, InstanceNumber, Mode, Report, Usage};
 
 unsafe extern "C" {
     /// LuaJIT's switch for its compiler (luajit.h).
@@ -89,6 +89,9 @@ impl Instance {
         if let (Some(limit), Some(heap)) = (config.max_memory_bytes, &instance.context.heap) {
             heap.limit(limit);
         }
+        if let (true, Some(heap)) = (config.compact, &instance.context.heap) {
+            heap.collect_eagerly();
+        }
         Ok(instance)
     }
 
@@ -103,11 +106,16 @@ impl Instance {
         let anchors =
             Anchors { threads: anchor(), events: anchor(), arguments: [anchor(), anchor()], ended: 0 };
         cx.anchors.set(anchors);
-        libraries::install(stack, config.program.directory.as_deref());
+        let sandboxed = matches!(config.mode, Mode::Sandboxed(_));
+        if sandboxed && config.program.precompiled {
+            return Err(format!("{}: bytecode cannot be run in the sandbox", config.program.name));
+        }
+        libraries::install(stack, config.program.directory.as_deref(), sandboxed);
         crate::core::install(cx, stack, config);
         // The prelude completes the globals in Lua.
-        if !libraries::push_library(stack, b"splay.prelude")? || !stack.protected_call(0, 0, 0) {
-            return Err(format!("prelude: {}", stack.text(-1).unwrap_or_default()));
+        libraries::run_library(stack, "splay.prelude")?;
+        if sandboxed {
+            libraries::run_library(stack, "splay.sandbox")?;
         }
         let seed = config.seed.unwrap_or_else(|| {
             let mut bytes = [0; 8];
@@ -193,5 +201,5 @@ pub(crate) fn compile_program(name: &str, source: &[u8]) -> Result<Vec<u8>, Stri
     let heap = open_heap(false)?;
     // SAFETY: the state lives until the end of this function.
     let stack = unsafe { Stack::from_raw(heap.state()) };
-    libraries::compile(stack, name, source, false)
+    libraries::compile(stack, name, source)
 }

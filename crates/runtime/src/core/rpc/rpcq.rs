@@ -16,9 +16,9 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::call::{Carrier, Common, Outgoing, encode_call, make};
+use super::connect::{server_limits, server_port};
 use super::link::{self, Incoming, Outbound};
 use super::reply::{CORRUPTED, Style, failure, success};
-use super::rpc::{server_limits, server_port};
 use super::rpcq_server::Server;
 use crate::codec::benc::{self, Reader};
 use crate::codec::llenc;

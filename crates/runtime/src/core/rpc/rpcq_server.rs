@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::connect::ACCEPT_BURST;
 use super::link::{self, Burst, Incoming, Outbound};
-use super::rpc::ACCEPT_BURST;
 use super::serve::{Served, outcome, serve};
 use crate::codec::benc::{self, Reader};
 use crate::codec::llenc;

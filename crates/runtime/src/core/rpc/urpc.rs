@@ -48,8 +48,10 @@ pub const MODULE: Module = Module {
 const MAX_BYTES: usize = 8192;
 /// Datagrams read in one go before others get their turn.
 const BURST: usize = 64;
-/// Answered calls are freed in batches: one datagram for so many.
+/// Answered calls are freed in batches: one datagram for so many ...
 const FREE_BATCH: usize = 32;
+/// ... or for those of so long: what servers remember is their memory.
+const FREE_DELAY: Duration = Duration::from_millis(500);
 /// Timeout without argument or setting, seconds.
 const DEFAULT_TIMEOUT: f64 = 40.0;
 /// Retransmissions without a setting.
@@ -81,6 +83,7 @@ struct Urpc {
     remembered: RefCell<FxHashMap<Box<[u8]>, Remembered>>,
     expiry: RefCell<VecDeque<(Duration, Box<[u8]>)>>,
     frees: RefCell<FxHashMap<SocketAddr, Vec<u64>>>,
+    free_planned: Cell<bool>,
     burst: link::Burst,
 }
 
@@ -212,7 +215,7 @@ impl Urpc {
             expiry.push_back((now + Duration::from_secs_f64(keep), key));
         }
         // Freed keys leave their entry in the queue: drop them when they are the majority.
-        if expiry.len() > 64 && expiry.len() > 2 * remembered.len() {
+        if expiry.len() > 16 && expiry.len() > 2 * remembered.len() {
             expiry.retain(|(_, key)| remembered.contains_key(key));
         }
     }
@@ -244,21 +247,39 @@ impl Urpc {
         out.splice(start..start, digits.iter().copied().chain([b':']));
     }
 
+    /// Tells servers in batches which answers they may forget.
     fn free_later(self: &Rc<Self>, cx: &Ctx, to: SocketAddr, number: u64) {
-        let mut frees = self.frees.borrow_mut();
-        let batch = frees.entry(to).or_default();
-        batch.push(number);
-        if batch.len() < FREE_BATCH {
-            return;
+        let full = {
+            let mut frees = self.frees.borrow_mut();
+            let batch = frees.entry(to).or_default();
+            batch.push(number);
+            if batch.len() < FREE_BATCH { None } else { frees.remove(&to) }
+        };
+        if let Some(batch) = full {
+            self.free(cx, to, &batch);
+        } else if !self.free_planned.replace(true) {
+            let urpc = self.clone();
+            let action = move |cx: &Ctx| {
+                urpc.free_planned.set(false);
+                for (to, batch) in urpc.frees.take() {
+                    urpc.free(cx, to, &batch);
+                }
+            };
+            cx.at(cx.recent() + FREE_DELAY, false, Box::new(action));
         }
-        let batch = std::mem::take(batch);
+    }
+
+    fn free(self: &Rc<Self>, cx: &Ctx, to: SocketAddr, batch: &[u64]) {
         let mut message = b"d4:freet3:key".to_vec();
         self.key(batch[0], &mut message);
-        message.extend_from_slice(b"4:keysl");
-        for number in &batch[1..] {
-            self.key(*number, &mut message);
+        if batch.len() > 1 {
+            message.extend_from_slice(b"4:keysl");
+            for number in &batch[1..] {
+                self.key(*number, &mut message);
+            }
+            message.push(b'e');
         }
-        message.extend_from_slice(b"ee");
+        message.push(b'e');
         if let Ok(socket) = self.client(cx, &to) {
             link::send_to(cx, socket, &message, to);
         }

@@ -399,6 +399,11 @@ native! {
     pub(super) fn listen(cx, stack) {
         let sock = this(stack, &[Class::Master, Class::Server])?;
         let backlog = stack.number(2).unwrap_or(BACKLOG).clamp(0.0, f64::from(i32::MAX)) as u32;
+        if !sock.bound.get()
+            && let Err(refused) = guard::may_bind(cx, 0)
+        {
+            return Ok(refuse(stack, refused));
+        }
         let listening = sock.ensure(cx, sock.usual_family()).and_then(|id| cx.driver().listen(id, backlog));
         Ok(match listening {
             Ok(()) => {

@@ -1,0 +1,220 @@
+//! The native part of the sandbox: which libraries a sandboxed program may require, how its own
+//! modules are found, where its files are. The globals are trimmed in `splay.sandbox` (Lua); the
+//! limits of sockets are kept in [`super::socket`].
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+
+use crate::host::{InstanceConfig, Mode, Sandbox};
+use crate::native;
+use crate::vm::{Ctx, Kind, Module, NativeError, Return, Stack, is_library, load_file, push_library};
+
+use super::function_table;
+
+/// The module behind `splay.sandbox`.
+pub const MODULE: Module = Module {
+    name: "splay.sandbox_core",
+    open: |_, stack| {
+        function_table(
+            stack,
+            &[(c"permits", permits), (c"own", own), (c"chunk", chunk), (c"settings", settings)],
+        );
+    },
+};
+
+/// Embedded libraries that a sandboxed program may not require: parts of other libraries and of
+/// the runtime, and what is of use by hand alone. Every other embedded library is permitted.
+const REFUSED: &[&str] = &[
+    "splay.compat51",
+    "splay.misc_more",
+    "splay.prelude",
+    "splay.restricted_io",
+    "splay.rpc_common",
+    "splay.sandbox",
+    "splay.socket_more",
+    "splay.utils",
+    "splay.wrapped",
+];
+
+/// Native modules that programs of the original could require; they hold pure functions.
+const NATIVE: &[&str] = &["splay.data_bits_core", "splay.misc_core"];
+
+/// What a sandboxed program calls in vain, by the name in Lua's message: `os.execute` and so on.
+const DENIED: &[(&str, &str)] = &[
+    ("load", "load"),
+    ("loadfile", "loadfile"),
+    ("dofile", "dofile"),
+    ("newproxy", "newproxy"),
+    ("execute", "os.execute"),
+    ("getenv", "os.getenv"),
+    ("setlocale", "os.setlocale"),
+    ("popen", "io.popen"),
+    ("dump", "string.dump"),
+    ("loadlib", "package.loadlib"),
+    ("debug", "debug.debug"),
+    ("getinfo", "debug.getinfo"),
+    ("getlocal", "debug.getlocal"),
+    ("setlocal", "debug.setlocal"),
+    ("getupvalue", "debug.getupvalue"),
+    ("setupvalue", "debug.setupvalue"),
+    ("getmetatable", "debug.getmetatable"),
+    ("setmetatable", "debug.setmetatable"),
+    ("getregistry", "debug.getregistry"),
+    ("sethook", "debug.sethook"),
+    ("gethook", "debug.gethook"),
+    ("getfenv", "debug.getfenv"),
+    ("setfenv", "debug.setfenv"),
+];
+
+/// Where the program's own modules are.
+#[derive(Default)]
+struct Own {
+    directory: OnceCell<PathBuf>,
+}
+
+/// Prepares a sandboxed instance; does nothing for the others.
+pub(super) fn install(cx: &Ctx, config: &InstanceConfig) {
+    if let (Mode::Sandboxed(_), Some(directory)) = (cx.mode(), &config.program.directory) {
+        let _ = cx.extension::<Own>().directory.set(directory.clone());
+    }
+}
+
+/// The name of what the sandbox took away, if that is why a call failed with `message`.
+pub(crate) fn denied_by(message: &str) -> Option<&'static str> {
+    let rest = message.split_once("attempt to call ")?.1;
+    let (kind, rest) = rest.split_once(" '")?;
+    let name = rest.strip_suffix("' (a nil value)")?;
+    let full = DENIED.iter().find(|(short, _)| *short == name)?.1;
+    let is_global = !full.contains('.');
+    (kind == if is_global { "global" } else { "field" }).then_some(full)
+}
+
+/// File of one of the program's own modules: `a.b` is `a/b.lua` or `a/b/init.lua` beside it.
+/// Names are words with dots between, so none leads out of the folder.
+fn own_file(directory: &Path, name: &str) -> Option<PathBuf> {
+    let is_word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    };
+    if !name.split('.').all(is_word) {
+        return None;
+    }
+    let base = directory.join(name.replace('.', "/"));
+    [base.with_extension("lua"), base.join("init.lua")].into_iter().find(|file| file.is_file())
+}
+
+fn sandbox(cx: &Ctx) -> Result<&Sandbox, NativeError> {
+    match cx.mode() {
+        Mode::Sandboxed(sandbox) => Ok(sandbox),
+        _ => Err("there is no sandbox".into()),
+    }
+}
+
+/// Pushes an array of the hashes in the names `pfs_<hash>` of a folder's files.
+fn push_hashes(stack: Stack, directory: &Path) {
+    stack.new_table(0, 0);
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    let mut count = 0;
+    for entry in entries.flatten() {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if let Some(hash) = entry.file_name().to_string_lossy().strip_prefix("pfs_")
+            && is_file
+            && hash.len() == 32
+            && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+        {
+            count += 1;
+            stack.push_str(hash);
+            stack.raw_set_index(-2, count);
+        }
+    }
+}
+
+native! {
+    /// `permits(name) -> boolean`: the program may have that library.
+    fn permits(cx, stack) {
+        let name = stack.check_bytes(1)?;
+        let listed = |list: &[&str]| list.iter().any(|have| have.as_bytes() == name);
+        stack.push_bool(listed(NATIVE) || is_library(name) && !listed(REFUSED));
+        Ok(Return::Values(1))
+    }
+
+    /// `own(name) -> chunk`, nil if the program has no such module, or nil and an error.
+    fn own(cx, stack) {
+        let name = stack.check_bytes(1)?;
+        let files = cx.extension::<Own>();
+        let file = match (std::str::from_utf8(name), files.directory.get()) {
+            (Ok(name), Some(directory)) => own_file(directory, name),
+            _ => None,
+        };
+        let Some(file) = file else { return Ok(Return::Values(0)) };
+        if let Err(message) = load_file(stack, &file) {
+            stack.push_nil();
+            stack.push_str(&message);
+            return Ok(Return::Values(2));
+        }
+        Ok(Return::Values(1))
+    }
+
+    /// `chunk(name) -> function`: an embedded library, not yet run.
+    fn chunk(cx, stack) {
+        match push_library(stack, stack.check_bytes(1)?)? {
+            true => Ok(Return::Values(1)),
+            false => Err("no such library".into()),
+        }
+    }
+
+    /// `settings() -> table` for `restricted_io.init`; the folder is there.
+    fn settings(cx, stack) {
+        let sandbox = sandbox(cx)?;
+        let directory = sandbox.directory.to_str().ok_or("the folder's name is not UTF-8")?;
+        std::fs::create_dir_all(&sandbox.directory).map_err(|error| format!("{directory}: {error}"))?;
+        stack.new_table(0, 5);
+        stack.push_str(directory);
+        stack.set_field(-2, c"directory");
+        push_hashes(stack, &sandbox.directory);
+        debug_assert_eq!(stack.kind(-1), Kind::Table);
+        stack.set_field(-2, c"hashes");
+        for (key, limit) in [
+            (c"max_size", sandbox.max_disk_bytes),
+            (c"max_files", sandbox.max_files.into()),
+            (c"max_file_descriptors", sandbox.max_file_descriptors.into()),
+        ] {
+            stack.push_number(limit as f64);
+            stack.set_field(-2, key);
+        }
+        Ok(Return::Values(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_libraries_exist() {
+        for name in REFUSED {
+            assert!(is_library(name.as_bytes()), "{name}");
+        }
+        for name in NATIVE {
+            assert!(super::super::MODULES.iter().any(|module| module.name == *name), "{name}");
+        }
+    }
+
+    #[test]
+    fn own_modules_stay_in_their_folder() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        std::fs::write(std::env::temp_dir().join("splay_outside.lua"), "").unwrap();
+        for name in ["", ".", "..", "../lib", "a..b", "/etc/passwd", "a/b", "src/lib", ".cargo", "a\0b"] {
+            assert_eq!(own_file(folder, name), None, "{name:?}");
+        }
+        assert_eq!(own_file(&std::env::temp_dir(), "splay_outside").unwrap().extension().unwrap(), "lua");
+    }
+
+    #[test]
+    fn denied_names() {
+        assert_eq!(denied_by("app:1: attempt to call field 'execute' (a nil value)"), Some("os.execute"));
+        assert_eq!(denied_by("app:1: attempt to call global 'dofile' (a nil value)"), Some("dofile"));
+        assert_eq!(denied_by("app:1: attempt to call method 'load' (a nil value)"), None);
+        assert_eq!(denied_by("app:1: attempt to call global 'foo' (a nil value)"), None);
+        assert_eq!(denied_by("boom"), None);
+    }
+}

@@ -1,0 +1,166 @@
+//! Programs that try to leave the sandbox: each is contained and its neighbour is well.
+
+#[path = "sandbox/attempts.rs"]
+mod attempts;
+#[path = "sandbox/stage.rs"]
+mod stage;
+
+use attempts::{ATTEMPTS, EXHAUSTING};
+use stage::Stage;
+
+/// What every attempt can use: `check(condition, what)` prints a line that fails the test unless the
+/// condition holds; `refused(name, ...)` requires modules in vain.
+const HELP: &str = "local print = print \
+    local function check(ok, what) if not ok then print('ESCAPED: ' .. (what or '?')) end end \
+    local function refused(...) for _, name in ipairs {...} do \
+      local m, why = require(name) check(m == nil and why == 'not permitted', name) end end ";
+
+fn contained(attempts: &[(&str, &str)]) {
+    let mut failed = Vec::new();
+    for (name, program) in attempts {
+        println!("{name}");
+        let stage = Stage::new();
+        let lines = stage.run(&[&format!("{HELP}{program}"), NEIGHBOUR]);
+        let text = lines.join("\n");
+        let well = lines.iter().any(|line| line == "1 contained")
+            && lines.iter().any(|line| line == "2 well")
+            && lines.iter().any(|line| line == "2 END Finished")
+            && !text.contains("ESCAPED")
+            && stage.is_untouched();
+        if !well {
+            failed.push(format!("--- {name}\n{text}"));
+        }
+    }
+    assert!(failed.is_empty(), "{} not contained:\n{}", failed.len(), failed.join("\n"));
+}
+
+/// Runs beside every attempt and uses what the attempt may have spoilt.
+const NEIGHBOUR: &str = r#"
+    require "splay.base"
+    local queue, bits = require "splay.queue", require "splay.bits"
+    events.run(function()
+      events.sleep(0.05)
+      local f = assert(io.open("mine", "w"))
+      assert(f:write("x")) f:close()
+      local ok = io.open("mine"):read("*a") == "x" and ("a"):upper() == "A"
+        and queue.new().size() == 0 and misc.size({1}) == 1 and tostring(nil) == "nil"
+      print(ok and "well" or "ill")
+    end)
+"#;
+
+#[test]
+fn escapes_are_contained() {
+    assert!(ATTEMPTS.len() >= 25);
+    contained(ATTEMPTS);
+}
+
+#[test]
+fn exhaustion_is_contained() {
+    contained(EXHAUSTING);
+}
+
+#[test]
+fn denied_functions_are_named() {
+    for (call, name) in [
+        ("os.execute('true')", "os.execute"),
+        ("os.getenv('HOME')", "os.getenv"),
+        ("os.setlocale('C')", "os.setlocale"),
+        ("io.popen('true')", "io.popen"),
+        ("load(print)", "load"),
+        ("loadfile('app.lua')", "loadfile"),
+        ("dofile('app.lua')", "dofile"),
+        ("newproxy()", "newproxy"),
+        ("debug.getinfo(1)", "debug.getinfo"),
+        ("string.dump(print)", "string.dump"),
+        ("package.loadlib('x', 'y')", "package.loadlib"),
+    ] {
+        let text = Stage::new().run(&[call]).join("\n");
+        assert!(text.contains(&format!("{name} is not available in the sandbox")), "{call}: {text}");
+        assert!(text.contains("app.lua:1"), "{text}");
+        let text = Stage::new().run(&[&format!(
+            "require 'splay.base' events.run(function() events.thread(function() {call} end) end)"
+        )]);
+        assert!(text.join("\n").contains(&format!("{name} is not available in the sandbox")), "{text:?}");
+    }
+}
+
+#[test]
+fn the_manuals_idiom_finds_them_absent() {
+    let lines = Stage::new().run(&["if loadfile then print('local') else print('deployed') end
+        print(load, dofile, os.execute, os.getenv, os.setlocale, io.popen, debug.getinfo, arg)"]);
+    assert_eq!(lines[..2], ["1 deployed", &format!("1 {}", ["nil"; 8].join("\t"))]);
+}
+
+#[test]
+fn a_precompiled_program_is_not_run() {
+    let stage = Stage::new();
+    let bytecode = stage.bytecode("print('ESCAPED')");
+    let lines = stage.run_source(&bytecode);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("bytecode cannot be run in the sandbox"), "{lines:?}");
+}
+
+#[test]
+fn own_modules_load_from_their_folder_alone() {
+    let stage = Stage::new();
+    stage.own("sibling.lua", b"module(..., package.seeall) function hello() return 'hello ' .. _NAME end");
+    stage.own("nested/deep.lua", b"return {deep = ...}");
+    stage.own("broken.lua", b"return +");
+    stage.own("wrong.lua", b"error('wrong')");
+    stage.own("compiled.lua", &stage.bytecode("return 'ESCAPED'"));
+    let lines = stage.run(&[r#"
+        print(require("sibling").hello(), sibling == require "sibling", package.loaded.sibling == sibling)
+        print(require("nested.deep").deep)
+        for _, name in ipairs { "broken", "wrong", "compiled" } do print(pcall(require, name)) end
+        for _, name in ipairs { "../secret", "/etc/hostname", "nested/deep", "..secret", "absent" } do
+          print(require(name))
+        end
+    "#]);
+    assert_eq!(lines[0], "1 hello sibling\ttrue\ttrue");
+    assert_eq!(lines[1], "1 nested.deep");
+    assert!(lines[2].starts_with("1 false\t") && lines[2].contains("broken.lua:1"), "{lines:?}");
+    assert!(lines[3..].iter().any(|line| line.contains("wrong.lua:1: wrong")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("bytecode cannot be loaded in the sandbox")), "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| *line == "1 nil\tnot permitted").count(), 5, "{lines:?}");
+    let refusal = "1 [splay.sandbox] W: Require of ../secret refused";
+    assert!(lines.iter().any(|line| line == refusal), "{lines:?}");
+}
+
+#[test]
+fn an_instance_finds_its_files_again() {
+    let stage = Stage::new();
+    stage.run(&["local f = io.open('a/b', 'w') f:write('kept') f:close()"]);
+    let lines = stage.run(&["print(io.exists('a/b'), io.open('a/b'):read('*a'), io.stats())"]);
+    assert_eq!(lines[0], "1 true\tkept\t1\t4\t1");
+    assert_eq!(stage.files(1).len(), 1, "no index is kept");
+}
+
+#[test]
+fn output_goes_where_the_host_wants_it() {
+    let lines = Stage::new().run(&[r#"
+        io.write("a", 1, "\n")
+        io.stdout:write("b\n")
+        io.stderr:write("c\n")
+        print(io.type(io.stdout), io.output() == io.stdout, io.stdin, io.read())
+        io.write("d\n")
+        io.output("file")
+        io.write("e")
+        io.close()
+        print(io.open("file"):read("*a"))
+    "#]);
+    let expected = ["1 a1", "1 b", "1 c", "1 file\ttrue\tnil\tnil\tno default file", "1 d", "1 e"];
+    assert_eq!(lines[..6], expected);
+}
+
+#[test]
+fn a_sandboxed_instance_is_about_as_small() {
+    let program = "require 'splay.base' require 'splay.rpc' collectgarbage() collectgarbage()
+        print(collectgarbage('count'))";
+    let size = |lines: Vec<String>| lines[0][2..].parse::<f64>().expect("a number");
+    let stage = Stage::new();
+    let (plain, sandboxed) = (size(stage.run_plain(program)), size(stage.run(&[program])));
+    println!("plain {plain:.1} KiB, sandboxed {sandboxed:.1} KiB");
+    assert!(sandboxed < 1.2 * plain, "{sandboxed} against {plain} KiB");
+    let with_files = size(stage.run(&[&format!("io.exists('x') {program}")]));
+    println!("with files {with_files:.1} KiB");
+}
