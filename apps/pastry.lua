@@ -352,6 +352,7 @@ if package.loaded.pastry then return M end -- required, not run
 -- Check ---------------------------------------------------------------------------------------
 
 local cli, proof = require "splay.cli", require "splay.proof"
+local parallel = require "splay.parallel"
 
 local p = cli.parameters {
   leafs = settings.leafs, period = settings.period, timeout = settings.timeout,
@@ -397,9 +398,9 @@ end
 
 local function property()
   if misc.time() < started + crash_time + 1 then return nil, "instances are still crashing" end
-  local nodes = proof.alive(rpc)
-  if p.crash == 0 and #nodes < total then return nil, total - #nodes .. " nodes are missing" end
-  local answers, count = proof.ask(rpc, nodes, "pastry.state")
+  local nodes, reason = proof.alive(rpc, p.crash)
+  if not nodes then return nil, reason end
+  local answers, count = parallel.ask(rpc, nodes, "pastry.state")
   if count < #nodes then return nil, "a node does not tell its state" end
   local states = misc.dup(answers)
   table.sort(states, function(a, b) return a.id < b.id end)

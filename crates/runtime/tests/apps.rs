@@ -125,3 +125,18 @@ fn pastry_routes_to_the_closest() {
     prove("pastry.lua", 50, 26310, "ring correct: 50 nodes");
     prove_with("pastry.lua", &["crash=0.1"], 50, 26360, "ring correct: ");
 }
+
+#[test]
+fn scribe_reaches_the_members_of_its_groups() {
+    prove("scribe.lua", 5, 26500, "groups correct: 5 nodes");
+    prove("scribe.lua", 50, 26510, "groups correct: 50 nodes");
+    prove_with("scribe.lua", &["crash=0.1"], 50, 26560, "groups correct: ");
+}
+
+#[test]
+fn splitstream_copies_a_file_to_all() {
+    prove("splitstream.lua", 5, 26700, "file correct: 5 nodes, 524288 bytes");
+    let file = concat!("file=", env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
+    prove_with("splitstream.lua", &[file], 50, 26710, "file correct: 50 nodes");
+    prove_with("splitstream.lua", &["rate=64", "crash=0.1"], 50, 26760, "file correct: ");
+}

@@ -150,3 +150,18 @@ fn pastry_routes_to_the_closest() {
     prove("pastry.lua", &[], 50, "ring correct: 50 nodes");
     prove("pastry.lua", &["crash=0.1"], 50, "ring correct: ");
 }
+
+#[test]
+fn scribe_reaches_the_members_of_its_groups() {
+    prove("scribe.lua", &[], 5, "groups correct: 5 nodes");
+    prove("scribe.lua", &[], 50, "groups correct: 50 nodes");
+    prove("scribe.lua", &["crash=0.1"], 50, "groups correct: ");
+}
+
+#[test]
+fn splitstream_copies_a_file_to_all() {
+    prove("splitstream.lua", &[], 5, "file correct: 5 nodes, 524288 bytes");
+    let file = concat!("file=", env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
+    prove("splitstream.lua", &[file], 50, "file correct: 50 nodes");
+    prove("splitstream.lua", &["rate=64", "crash=0.1"], 50, "file correct: ");
+}
