@@ -6,31 +6,40 @@ local REQUEST = core.request
 local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
 local error = error
 
+-- Coroutines that have resumed each other: Lua 5.1 allows as many, and the native stack of more
+-- would run out.
+local MAX_DEPTH = 195
+local depth = 0
+
+local carry
+
+local function enter(co, ...)
+  if depth >= MAX_DEPTH then return false, "C stack overflow" end
+  depth = depth + 1
+  return carry(co, resume(co, ...))
+end
+
 -- A native call that waits yields REQUEST. It belongs to the scheduler: pass it up to whoever
 -- resumed this coroutine, and hand the answer down.
-local function carry(co, ok, first, ...)
+function carry(co, ok, first, ...)
+  depth = depth - 1
   if first == REQUEST and ok then
-    return carry(co, resume(co, yield(REQUEST)))
+    return enter(co, yield(REQUEST))
   end
   return ok, first, ...
 end
 
-function coroutine.resume(co, ...)
-  return carry(co, resume(co, ...))
-end
+coroutine.resume = enter
 
-local function carry_wrapped(co, ok, first, ...)
-  if not ok then error(first, 0) end
-  if first == REQUEST then
-    return carry_wrapped(co, resume(co, yield(REQUEST)))
-  end
-  return first, ...
+local function unwrap(ok, ...)
+  if not ok then error((...), 0) end
+  return ...
 end
 
 function coroutine.wrap(f)
   local co = create(f)
   return function(...)
-    return carry_wrapped(co, resume(co, ...))
+    return unwrap(enter(co, ...))
   end
 end
 

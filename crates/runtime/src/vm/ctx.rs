@@ -28,6 +28,10 @@ pub enum Wait {
     Until(Duration),
 }
 
+/// A line that is longer is reported in parts, so that what a program does not end is not kept for
+/// ever.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
 /// Why a thread is suspended: a native operation in progress.
 ///
 /// `stack` is the waiting thread's own: results are pushed there.
@@ -250,6 +254,7 @@ impl Ctx {
     }
 
     pub(super) fn enter(&self) -> Entered {
+        super::depth::begin();
         Entered(CURRENT.replace(self))
     }
 
@@ -452,6 +457,11 @@ impl Ctx {
             rest = &rest[end + 1..];
         }
         buffer.extend_from_slice(rest);
+        if buffer.len() > MAX_LINE_BYTES {
+            let line = std::mem::take(buffer);
+            let at = self.driver.borrow().wall();
+            (self.sink.borrow_mut())(Report::Output { instance: self.number, at, stream, line });
+        }
     }
 
     /// Reports what was written without a final newline.

@@ -2,6 +2,7 @@
 //! [`stack`]; what is decided without Lua is in [`crate::scheduler`].
 
 mod ctx;
+mod depth;
 mod libraries;
 mod memory;
 mod run;
@@ -13,7 +14,7 @@ pub use ctx::{Ctx, End, Interest, Outcome, Request, Service, Wait, add};
 pub(crate) use libraries::{BYTECODE, is_library, load_file, load_source, push_library};
 pub use libraries::{Module, compile};
 pub use run::{Next, name_of, thread_named};
-pub use stack::{Kind, NativeError, NativeResult, Return, Stack, State, enter, request_mark};
+pub use stack::{Kind, NativeError, NativeResult, Return, Stack, State, enter, enter_always, request_mark};
 pub use state::Instance;
 pub(crate) use state::compile_program;
 pub use watch::{Watch, Watchdog};

@@ -236,7 +236,7 @@ impl Ctx {
         unsafe { ffi::luaL_traceback(self.main, coroutine, text.as_ptr(), 0) };
         let traceback = main.text(-1).unwrap_or_default();
         main.pop(1);
-        traceback
+        with_line_of(message, traceback)
     }
 
     fn tell_lock_holder_ended(&self, id: ThreadId, how: &CStr) {
@@ -685,6 +685,22 @@ impl Ctx {
     }
 }
 
+/// LuaJIT no longer knows the line at which a dead coroutine's innermost function stopped; the
+/// message names it.
+fn with_line_of(message: &str, traceback: String) -> String {
+    let position = message.match_indices(':').find_map(|(colon, _)| {
+        let digits = message[colon + 1..].bytes().take_while(u8::is_ascii_digit).count();
+        (digits > 0).then(|| (&message[..colon], &message[..colon + 1 + digits]))
+    });
+    match position {
+        Some((file, file_and_line)) => {
+            let innermost = format!("stack traceback:\n\t{file}: in ");
+            traceback.replacen(&innermost, &format!("stack traceback:\n\t{file_and_line}: in "), 1)
+        }
+        None => traceback,
+    }
+}
+
 /// The name of a thread as Lua sees it.
 pub fn name_of(id: ThreadId) -> String {
     format!("thread: 0x{:x}", id.to_bits())
@@ -795,5 +811,18 @@ impl Ctx {
             waiting,
             self.timers.borrow().live(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_line_of;
+
+    #[test]
+    fn the_innermost_line_comes_from_the_message() {
+        let traceback = "app.lua:3: bad\nstack traceback:\n\tapp.lua: in function <app.lua:2>".to_owned();
+        let mended = "app.lua:3: bad\nstack traceback:\n\tapp.lua:3: in function <app.lua:2>";
+        assert_eq!(with_line_of("app.lua:3: bad", traceback), mended);
+        assert_eq!(with_line_of("no position", "x".to_owned()), "x");
     }
 }

@@ -458,6 +458,19 @@ impl Stack {
 /// Called by Lua with its own state, as the last action of an `extern "C-unwind"` function.
 #[inline(always)]
 pub unsafe fn enter(state: State, body: impl FnOnce(Stack) -> NativeResult) -> c_int {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        super::depth::check(state);
+        enter_always(state, body)
+    }
+}
+
+/// [`enter`] however deep the call is: for finalisers, which call no Lua.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+pub unsafe fn enter_always(state: State, body: impl FnOnce(Stack) -> NativeResult) -> c_int {
     match body(Stack(state)) {
         Ok(Return::Values(n)) => n,
         // SAFETY: a light userdata is pushed into the guaranteed slots; the yield is the

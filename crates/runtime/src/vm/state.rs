@@ -10,7 +10,7 @@ use super::ctx::{Anchors, Ctx};
 use super::memory::Heap;
 use super::run::Next;
 use super::stack::{Stack, State};
-use super::{libraries, watch};
+use super::{depth, libraries, watch};
 use crate::driver::{Driver, Owner, Wake};
 use crate::host::{EndReason, InstanceConfig, InstanceNumber, Mode, Report, Usage};
 
@@ -111,6 +111,9 @@ impl Instance {
             return Err(format!("{}: bytecode cannot be run in the sandbox", config.program.name));
         }
         libraries::install(stack, config.program.directory.as_deref(), sandboxed);
+        if !matches!(config.mode, Mode::Interpreter) {
+            depth::install(stack, config.jit);
+        }
         crate::core::install(cx, stack, config);
         // The prelude completes the globals in Lua.
         libraries::run_library(stack, "splay.prelude")?;

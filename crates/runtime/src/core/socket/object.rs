@@ -14,7 +14,7 @@ use super::guard::{self, Restricted};
 use super::tls::layer::Layer;
 use crate::driver::{Family, SocketId, SocketOption, Transport};
 use crate::native;
-use crate::vm::{Ctx, NativeError, Return, Stack};
+use crate::vm::{Ctx, NativeError, Return, Stack, State, enter_always};
 
 /// What a socket object can do; LuaSocket's classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -412,20 +412,24 @@ pub(super) fn this<'a>(stack: Stack, classes: &[Class]) -> Result<&'a Rc<Sock>, 
     Err(NativeError::Argument(1, format!("{wanted} expected, got {}", class.name())))
 }
 
-native! {
-    /// `__gc`: an object nobody holds any more closes its socket.
-    fn collect(cx, stack) {
+/// `__gc`: an object nobody holds any more closes its socket.
+unsafe extern "C-unwind" fn collect(state: State) -> std::ffi::c_int {
+    let body = |stack| {
         if let Some(memory) = handle(stack, 1) {
             // SAFETY: one of our userdata, initialised by `create`; no reference into it is
             // alive while it is collected.
             let sock = unsafe { (*memory).sock.take() };
             if let Some(sock) = sock {
-                sock.close(cx);
+                sock.close(Ctx::current());
             }
         }
         Ok(Return::Values(0))
-    }
+    };
+    // SAFETY: called by Lua.
+    unsafe { enter_always(state, body) }
+}
 
+native! {
     /// `__tostring`
     fn display(cx, stack) {
         let name = match sock_at(stack, 1).map(|sock| (sock.transport(), sock.layer().is_some())) {
