@@ -16,6 +16,7 @@
 --    entries. (Under policies that do not swap, the last may fail: this is the paper's point.)
 require "splay.base"
 local cli, proof = require "splay.cli", require "splay.proof"
+local name = require("splay.nodes").name
 local parallel, stats = require "splay.parallel", require "splay.stats"
 local rpc = require "splay.urpc"
 
@@ -39,8 +40,6 @@ function exchange_views(received) return sampling:answer(received) end
 -- Check ---------------------------------------------------------------------------------------
 
 local crash_time = p.crash > 0 and 20 * p.period or 0
-
-local function name(node) return node.ip .. ":" .. node.port end
 
 function view() return sampling.view end
 

@@ -10,7 +10,7 @@
 --- sampling:start(job.nodes)
 --- sampling:peer()  --> { ip = "127.0.0.1", port = 20017, age = 2 }
 --- ```
-local misc = require "splay.misc"
+local misc, nodes = require "splay.misc", require "splay.nodes"
 
 local M = {}
 
@@ -47,8 +47,6 @@ function M.new(settings)
   return s
 end
 
-local function key(node) return node.ip .. ":" .. node.port end
-
 -- The entries to send: this node as new, then random others, the oldest only if the rest is not
 -- enough. Also these others as a set.
 function Sampling:buffer()
@@ -69,14 +67,14 @@ end
 -- The next view, out of the present one and what has come in: no node twice, then without the
 -- oldest, those sent away, and random ones, as many as there are too many.
 function Sampling:select(received, sent)
-  local youngest, view = { [key(self.me)] = { age = -1 } }, {}
+  local youngest, view = { [nodes.name(self.me)] = { age = -1 } }, {}
   local all = misc.merge(self.view, received)
   for _, entry in ipairs(all) do
-    local seen = youngest[key(entry)]
-    if not seen or entry.age < seen.age then youngest[key(entry)] = entry end
+    local seen = youngest[nodes.name(entry)]
+    if not seen or entry.age < seen.age then youngest[nodes.name(entry)] = entry end
   end
   for _, entry in ipairs(all) do
-    if youngest[key(entry)] == entry then view[#view + 1] = entry end
+    if youngest[nodes.name(entry)] == entry then view[#view + 1] = entry end
   end
   local function surplus(at_most) return math.min(at_most, #view - self.c) end
   for _ = 1, surplus(self.H) do
@@ -100,10 +98,10 @@ end
 --- Starts with some known nodes, then exchanges entries in every period.
 ---
 --- `sampling:start(job.nodes)`
----@param nodes splay.node[] this one among them or not
-function Sampling:start(nodes)
+---@param list splay.node[] this one among them or not
+function Sampling:start(list)
   local known = {}
-  for i, node in ipairs(nodes) do known[i] = misc.merge(node, { age = 0 }) end
+  for i, node in ipairs(list) do known[i] = misc.merge(node, { age = 0 }) end
   self:select(known, {})
   local events = require "splay.events"
   self.ticker = events.thread(function()
@@ -134,9 +132,7 @@ function Sampling:exchange()
   local buffer, sent = self:buffer()
   local ok, results = self.rpc.acall(partner, { self.call, buffer })
   if not ok then
-    for i, entry in ipairs(self.view) do
-      if entry == partner then table.remove(self.view, i) break end
-    end
+    nodes.remove(self.view, partner)
   elseif self.pull then
     self:select(results[1], sent)
   end

@@ -11,7 +11,7 @@
 ---   end }  --> prints `overlay correct: 50 nodes`, or after a minute `overlay wrong: ...`
 --- end)
 --- ```
-local parallel = require "splay.parallel"
+local nodes, parallel = require "splay.nodes", require "splay.parallel"
 
 local M = {}
 
@@ -23,20 +23,20 @@ local M = {}
 ---@async
 ---@param rpc table the module the nodes serve with
 ---@param crash number? the probability given to `cli.crash`, default 0
----@param nodes splay.node[]? default: those of the job
+---@param list splay.node[]? default: those of the job
 ---@param timeout number? default 3
 ---@return splay.node[]? nodes
 ---@return string? reason
-function M.alive(rpc, crash, nodes, timeout)
-  nodes = nodes or _G.job.nodes
-  local times = parallel.each(nodes, function(node) return rpc.ping(node, timeout or 3) end)
+function M.alive(rpc, crash, list, timeout)
+  list = list or _G.job.nodes
+  local times = parallel.each(list, function(node) return rpc.ping(node, timeout or 3) end)
   local found = {}
-  for i = 1, #nodes do
-    if times[i] then found[#found + 1] = nodes[i] end
+  for i = 1, #list do
+    if times[i] then found[#found + 1] = list[i] end
   end
-  local silent = #nodes - #found
+  local silent = #list - #found
   if silent > 0 and (crash or 0) == 0 then
-    return nil, ("%d of %d nodes %s not answer"):format(silent, #nodes,
+    return nil, ("%d of %d nodes %s not answer"):format(silent, #list,
       silent == 1 and "does" or "do")
   end
   return found
@@ -68,17 +68,15 @@ function M.judge(settings)
     if settings.stay then return end
     os.exit(1) -- nobody has told this instance to leave
   end
-  local ok, text, nodes
+  local ok, text, ended
   repeat
     sleep(settings.every or 1)
-    ok, text, nodes = settings.property()
+    ok, text, ended = settings.property()
   until ok or now() > over
   print(("%s %s: %s"):format(settings.what, ok and "correct" or "wrong", text or "no reason given"))
   if settings.stay then return end
-  parallel.each(nodes or job.nodes, function(node)
-    if node.port ~= job.me.port or node.ip ~= job.me.ip then
-      settings.rpc.acall(node, { "events.exit" }, 1)
-    end
+  parallel.each(nodes.without(ended or job.nodes, job.me), function(node)
+    settings.rpc.acall(node, { "events.exit" }, 1)
   end)
   os.exit(ok and 0 or 1)
 end

@@ -92,6 +92,59 @@ fn an_epidemic_reaches_everyone() {
 }
 
 #[test]
+fn kademlia_finds_what_was_stored() {
+    prove("kademlia.lua", &[], 5, "table correct: 5 nodes");
+    prove("kademlia.lua", &[], 50, "table correct: 50 nodes");
+    prove("kademlia.lua", &["crash=0.1"], 50, "table correct: ");
+}
+
+#[test]
+fn peer_sampling_mixes_its_views() {
+    prove("peersampling.lua", &[], 5, "views correct: 5 nodes");
+    prove("peersampling.lua", &[], 50, "views correct: 50 nodes");
+    prove("peersampling.lua", &["crash=0.1"], 50, "views correct: ");
+}
+
+#[test]
+fn t_man_sorts_nodes_into_a_shape() {
+    prove("tman.lua", &[], 5, "ring correct: 5 nodes");
+    prove("tman.lua", &[], 50, "ring correct: 50 nodes");
+    prove("tman.lua", &["crash=0.1"], 50, "ring correct: ");
+    prove("tman.lua", &["shape=torus"], 50, "torus correct: 50 nodes");
+}
+
+#[test]
+fn rumors_reach_nearly_everyone() {
+    prove("rumor.lua", &[], 5, "rumors correct: 5 nodes");
+    prove("rumor.lua", &[], 50, "rumors correct: 50 nodes");
+    prove("rumor.lua", &["crash=0.1"], 50, "rumors correct: ");
+    prove("rumor.lua", &["mode=both", "k=2"], 50, "rumors correct: 50 nodes");
+    prove("rumor.lua", &["mode=pull", "feedback=false", "counter=false"], 50, "rumors correct: 50 nodes");
+}
+
+#[test]
+fn anti_entropy_makes_copies_equal() {
+    prove("antientropy.lua", &[], 5, "copies correct: 5 nodes");
+    prove("antientropy.lua", &[], 50, "copies correct: 50 nodes");
+    prove("antientropy.lua", &["crash=0.1"], 50, "copies correct: ");
+    prove("antientropy.lua", &["keep=2"], 50, "copies correct: 50 nodes");
+}
+
+#[test]
+fn vivaldi_predicts_distances() {
+    prove("vivaldi.lua", &[], 5, "coordinates correct: 5 nodes");
+    prove("vivaldi.lua", &[], 50, "coordinates correct: 50 nodes");
+    prove("vivaldi.lua", &["crash=0.1"], 50, "coordinates correct: ");
+}
+
+#[test]
+fn hyparview_and_plumtree_reach_everyone() {
+    prove("hyparview.lua", &[], 5, "broadcast correct: 5 nodes");
+    prove("hyparview.lua", &[], 50, "broadcast correct: 50 nodes");
+    prove("hyparview.lua", &["crash=0.1"], 50, "broadcast correct: ");
+}
+
+#[test]
 fn pastry_routes_to_the_closest() {
     prove("pastry.lua", &[], 5, "ring correct: 5 nodes");
     prove("pastry.lua", &[], 50, "ring correct: 50 nodes");
