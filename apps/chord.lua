@@ -4,15 +4,17 @@
 -- IEEE/ACM Transactions on Networking 11(1), 2003: the pseudocode of figure 6, with the successor
 -- list of section IV-E.3. Left out: moving keys, voluntary departure.
 --
--- Run:    splay run apps/chord.lua -n 50       (a head list: all nodes join through the first)
+-- Run:    splay run apps/chord.lua -n 50
 --    or:  splay lua apps/chord.lua POSITION TOTAL, once per node
+-- Needs:  a head list, of which only the first node is used: all join through it
+--    (--list-size 1 keeps thousands of instances small)
 -- Prints: `ring correct: 50 nodes` or `ring wrong: reason`, once, on the first node; then all
 --    end. A last argument `stay` keeps the ring running after that.
 -- Proves: following successors from the first node meets every node of the job exactly once, in
 --    the order of their identifiers, each being the predecessor of the next; lookups of random
 --    keys return the node that this ring makes responsible.
 require "splay.base"
-local crypto = require "crypto"
+local dht = require "splay.dht"
 local rpc = require "splay.urpc"
 
 job = job or require("splay.utils").generate_job(arg[1], arg[2], 20001)
@@ -27,14 +29,10 @@ rpc.settings.default_timeout = 6 -- a node silent for that long has failed
 -- Protocol ------------------------------------------------------------------------------------
 
 local n = { ip = job.me.ip, port = job.me.port }
-n.id = tonumber(crypto.evp.digest("sha1", n.ip .. ":" .. n.port):sub(1, m / 4), 16)
+n.id = dht.id(n, m)
 predecessor, successors = nil, { n }
 local finger, next_finger = {}, 1
-
--- Whether id lies in the open interval (a, b) of the ring; (a, a) is all but a.
-local function between(id, a, b)
-  return misc.between_c(id, a, b) or (a == b and id ~= a)
-end
+local between = dht.between -- open interval (a, b) of the ring; (a, a) is all but a
 
 local function closest_preceding_node(id)
   for i = m, 2, -1 do
@@ -136,11 +134,13 @@ local function check()
   until ok or misc.time() > deadline
   print(ok and "ring correct: " .. total .. " nodes" or "ring wrong: " .. reason)
   if stay then return end
-  for _, node in ipairs(ok and ring or job.nodes) do
-    if node.port ~= n.port or node.ip ~= n.ip then rpc.acall(node, { "events.exit" }, 1) end
+  for _, node in ipairs(ok and ring or {}) do
+    if node.id ~= n.id then rpc.acall(node, { "events.exit" }, 1) end
   end
   os.exit(ok and 0 or 1)
 end
+
+assert(job.list_type ~= "random", "chord needs a head list: all nodes join through the first")
 
 events.run(function()
   assert(rpc.server(n.port))
@@ -150,6 +150,6 @@ events.run(function()
   events.periodic(period, fix_fingers)
   events.periodic(period, check_predecessor)
   if job.position == 1 then return check() end
-  events.sleep(deadline + 30 - misc.time())
+  events.sleep(deadline + 10 - misc.time())
   if not stay then os.exit(1) end -- nobody has told this node to leave
 end)

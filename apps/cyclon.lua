@@ -111,7 +111,7 @@ local function check()
   until nodes or misc.time() > deadline
   print("overlay " .. (nodes and "correct: " or "wrong: ") .. text)
   if stay then return end
-  for _, node in ipairs(nodes or job.nodes) do
+  for _, node in ipairs(nodes or {}) do
     if not same(node, me) then rpc.acall(node, { "events.exit" }, 1) end
   end
   os.exit(nodes and 0 or 1)
@@ -121,6 +121,6 @@ events.run(function()
   assert(rpc.server(me.port))
   start()
   if job.position == 1 then return check() end
-  events.sleep(deadline + 30 - misc.time())
+  events.sleep(deadline + 10 - misc.time())
   if not stay then os.exit(1) end -- nobody has told this node to leave
 end)

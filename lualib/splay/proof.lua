@@ -6,81 +6,38 @@
 ---   assert(rpc.server(job.me.port))
 ---   start()
 ---   proof.judge { what = "overlay", rpc = rpc, limit = 60, property = function()
----     local nodes = proof.alive(rpc)
----     if #nodes < job.total then return nil, "a node is missing" end
----     return true, #nodes .. " nodes"
+---     local nodes, reason = proof.alive(rpc)
+---     return nodes ~= nil, nodes and #nodes .. " nodes" or reason
 ---   end }  --> prints `overlay correct: 50 nodes`, or after a minute `overlay wrong: ...`
 --- end)
 --- ```
-local events = require "splay.events"
+local parallel = require "splay.parallel"
 
 local M = {}
 
--- Calls under way at the same time: enough to hide those who do not answer.
-local WIDTH = 64
-
---- Calls a function for every element of an array, in up to 64 threads at a time.
+--- The nodes that answer, in the order of the list. Those that do not are taken for crashed if
+--- instances were told to crash, else one is enough to fail.
 ---
---- `proof.each({1, 2, 3}, function(x) events.sleep(1) return x * x end)  --> {1, 4, 9} after 1 s`
----@async
----@param list any[]
----@param f fun(element: any, index: integer): any
----@param width integer? threads at a time
----@return table results the first result for each element at its index, nil where that was nil
-function M.each(list, f, width)
-  local results, taken, running = {}, 0, math.min(width or WIDTH, #list)
-  local failed
-  local function work()
-    while taken < #list and not failed do
-      taken = taken + 1
-      local i = taken
-      local ok, result = pcall(f, list[i], i)
-      if ok then results[i] = result else failed = failed or { result } end
-    end
-    running = running - 1
-    if running == 0 then events.fire(results) end
-  end
-  for _ = 1, running do events.thread(work) end
-  if running > 0 then events.wait(results) end
-  if failed then error(failed[1], 0) end
-  return results
-end
-
---- Makes the same call to many nodes, all at once.
----
---- `proof.ask(rpc, job.nodes, { "add", 1, 2 })  --> {3, 3, nil, 3}  3`
+--- `#proof.alive(rpc, 0.1)  --> 47, when three of fifty have crashed`
+--- `proof.alive(rpc, 0)  --> nil  "1 of 50 nodes does not answer"`
 ---@async
 ---@param rpc table the module the nodes serve with
----@param nodes splay.node[]
----@param call string|table as for `rpc.call`
----@param timeout number? default 3
----@return table answers the first result of each node at its index, nil for those that are silent
----@return integer count how many answered
-function M.ask(rpc, nodes, call, timeout)
-  local count = 0
-  local answers = M.each(nodes, function(node)
-    local ok, results = rpc.acall(node, call, timeout or 3)
-    if not ok then return nil end
-    count = count + 1
-    return results[1]
-  end)
-  return answers, count
-end
-
---- The nodes that answer, in the order of the list.
----
---- `#proof.alive(rpc)  --> 47, when three of fifty have crashed`
----@async
----@param rpc table the module the nodes serve with
+---@param crash number? the probability given to `cli.crash`, default 0
 ---@param nodes splay.node[]? default: those of the job
 ---@param timeout number? default 3
----@return splay.node[]
-function M.alive(rpc, nodes, timeout)
+---@return splay.node[]? nodes
+---@return string? reason
+function M.alive(rpc, crash, nodes, timeout)
   nodes = nodes or _G.job.nodes
-  local times = M.each(nodes, function(node) return rpc.ping(node, timeout or 3) end)
+  local times = parallel.each(nodes, function(node) return rpc.ping(node, timeout or 3) end)
   local found = {}
   for i = 1, #nodes do
     if times[i] then found[#found + 1] = nodes[i] end
+  end
+  local silent = #nodes - #found
+  if silent > 0 and (crash or 0) == 0 then
+    return nil, ("%d of %d nodes %s not answer"):format(silent, #nodes,
+      silent == 1 and "does" or "do")
   end
   return found
 end
@@ -104,20 +61,21 @@ end
 ---@param settings splay.proof.settings
 function M.judge(settings)
   local job, now = _G.job, require("splay.misc").time
+  local sleep = require("splay.events").sleep
   local over = now() + settings.limit
   if job.position > 1 then
-    events.sleep(settings.limit + 30)
+    sleep(settings.limit + 30)
     if settings.stay then return end
     os.exit(1) -- nobody has told this instance to leave
   end
   local ok, text, nodes
   repeat
-    events.sleep(settings.every or 1)
+    sleep(settings.every or 1)
     ok, text, nodes = settings.property()
   until ok or now() > over
   print(("%s %s: %s"):format(settings.what, ok and "correct" or "wrong", text or "no reason given"))
   if settings.stay then return end
-  M.each(nodes or job.nodes, function(node)
+  parallel.each(nodes or job.nodes, function(node)
     if node.port ~= job.me.port or node.ip ~= job.me.ip then
       settings.rpc.acall(node, { "events.exit" }, 1)
     end

@@ -8,48 +8,14 @@ local describe, it, expect = test.describe, test.it, test.expect
 local node = { ip = "127.0.0.1", port = 24731 }
 local silent = { ip = "127.0.0.1", port = 24732 }
 
-function proof_double(x) return 2 * x end
-
-describe("each", function()
-  it("works at the same time, results at their index", function()
-    local start = misc.time()
-    local squares = proof.each({ 1, 2, 3, 4 }, function(x, i)
-      events.sleep(0.1)
-      if i ~= 3 then return x * x end
-    end)
-    expect(misc.time() - start).at_most(0.35)
-    expect(squares).same({ 1, 4, nil, 16 })
-    expect(proof.each({}, error)).same({})
-  end)
-
-  it("keeps to a width", function()
-    local inside, most = 0, 0
-    proof.each({ 1, 2, 3, 4, 5, 6, 7 }, function()
-      inside = inside + 1
-      most = math.max(most, inside)
-      events.sleep(0.01)
-      inside = inside - 1
-    end, 3)
-    expect(most).equal(3)
-    expect(inside).equal(0)
-  end)
-
-  it("hands on an error", function()
-    expect(function()
-      proof.each({ 1, 2 }, function(x) if x == 2 then error("two is bad", 0) end end)
-    end).errors("^two is bad$")
-  end)
-end)
-
-describe("ask and alive", function()
-  it("tell who answers", function()
+describe("alive", function()
+  it("is who answers", function()
     expect(rpc.server(node.port)).truthy()
-    local answers, count = proof.ask(rpc, { silent, node, node }, { "proof_double", 4 }, 0.5)
-    expect(answers[1]).is_nil()
-    expect(answers[2]).equal(8)
-    expect(answers[3]).equal(8)
-    expect(count).equal(2)
-    expect(proof.alive(rpc, { silent, node }, 0.5)).same({ node })
+    expect(proof.alive(rpc, 0.1, { silent, node }, 0.5)).same({ node })
+    expect(proof.alive(rpc, 0, { node }, 0.5)).same({ node })
+    local nodes, reason = proof.alive(rpc, 0, { silent, node }, 0.5)
+    expect(nodes).is_nil()
+    expect(reason).equal("1 of 2 nodes does not answer")
     rpc.stop_server(node.port)
   end)
 end)

@@ -13,7 +13,7 @@ use crate::quantity::duration_text;
 
 /// LuaJIT's compiler pays off where a state runs long; its machine code costs memory in each of
 /// many states, and a coroutine switch is slower with it on. Up to this many instances it is on.
-const JIT_INSTANCES: u32 = 64;
+pub const MANY_INSTANCES: u32 = 64;
 
 /// The Lua heap of a sandboxed instance when nothing else is asked for: what splayds give.
 const SANDBOX_MEMORY_BYTES: u64 = 20 << 20;
@@ -92,7 +92,7 @@ impl Options {
             jit: match args.jit {
                 Jit::On => true,
                 Jit::Off => false,
-                Jit::Auto => args.instances <= JIT_INSTANCES,
+                Jit::Auto => args.instances <= MANY_INSTANCES,
             },
             slice: args.slice.0,
             max_memory_bytes: args.memory.or(args.sandbox.then_some(SANDBOX_MEMORY_BYTES)),

@@ -30,6 +30,14 @@ pub fn raise_descriptor_limit(instances: u32) -> Result<Option<u64>, Failure> {
 
 /// Makes sure that each instance can have its port, TCP and UDP.
 pub fn check_ports(first_port: u16, instances: u32) -> Result<(), Failure> {
+    check_each(first_port, instances, check)
+}
+
+fn check_each(
+    first_port: u16,
+    instances: u32,
+    check: impl Fn(u16, SocketType) -> rustix::io::Result<()>,
+) -> Result<(), Failure> {
     for instance in 1..=instances {
         let port = u16::try_from(u32::from(first_port) + instance - 1).expect("lists checked the range");
         for (transport, kind) in [("tcp", SocketType::STREAM), ("udp", SocketType::DGRAM)] {
@@ -48,7 +56,7 @@ pub fn free_ports(first_port: u16, instances: u32) -> Result<u16, Failure> {
     let mut from = first_port;
     let mut first_failure = None;
     loop {
-        let failure = match check_ports(from, instances) {
+        let failure = match check_each(from, instances, try_bind) {
             Ok(()) => return Ok(from),
             Err(failure) => failure,
         };

@@ -60,6 +60,9 @@ pub struct InstanceConfig {
     pub mode: Mode,
     /// Whether LuaJIT's compiler is on.
     pub jit: bool,
+    /// Keep the instance small: libraries without line information (positions in the program
+    /// itself stay), and a collection when it first idles. For hundreds of instances and more.
+    pub compact: bool,
     /// Seed of `math.random`; `None`: unpredictable.
     pub seed: Option<u64>,
     /// Lua heap limit in bytes; `None`: no limit.

@@ -28,8 +28,13 @@ fn jobs(total: u32, first_port: u16) -> Vec<Option<Job>> {
 
 /// Runs an app at a size and expects one line that starts like this, and only good ends.
 fn prove(app: &str, total: u32, first_port: u16, proof: &str) {
+    prove_with(app, &[], total, first_port, proof);
+}
+
+/// The same with arguments.
+fn prove_with(app: &str, arguments: &[&str], total: u32, first_port: u16, proof: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../apps").join(app);
-    let outcome = host::run(&file, jobs(total, first_port), LIMIT);
+    let outcome = host::run(&file, arguments, jobs(total, first_port), LIMIT);
     let text = outcome.lines.join("\n");
     let proofs = outcome.lines.iter().filter(|line| line.starts_with(proof)).count();
     assert_eq!(proofs, 1, "`{proof}` in:\n{text}");
@@ -53,4 +58,11 @@ fn cyclon_mixes_its_views() {
 fn an_epidemic_reaches_everyone() {
     prove("epidemic.lua", 5, 26200, "all infected: 5 nodes");
     prove("epidemic.lua", 50, 26210, "all infected: 50 nodes");
+}
+
+#[test]
+fn pastry_routes_to_the_closest() {
+    prove("pastry.lua", 5, 26300, "ring correct: 5 nodes");
+    prove("pastry.lua", 50, 26310, "ring correct: 50 nodes");
+    prove_with("pastry.lua", &["crash=0.1"], 50, 26360, "ring correct: ");
 }

@@ -51,6 +51,7 @@ fn run_with(programs: &[&str], job: Option<Job>, max_memory_bytes: Option<usize>
             job: job.clone(),
             mode: Mode::Hosted,
             jit: false,
+            compact: false,
             seed: Some(1),
             max_memory_bytes,
         };

@@ -61,6 +61,7 @@ fn run(file: &Path, seed: u64) -> (Vec<String>, Vec<EndReason>, Duration) {
         job: None,
         mode: Mode::Hosted,
         jit: false,
+        compact: false,
         seed: Some(seed),
         max_memory_bytes: None,
     };

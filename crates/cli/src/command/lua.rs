@@ -62,6 +62,7 @@ pub fn execute(args: LuaArgs) -> Result<ExitCode, Failure> {
         job: None,
         mode: Mode::Interpreter,
         jit: !args.no_jit,
+        compact: false,
         seed: None,
         max_memory_bytes: None,
     };

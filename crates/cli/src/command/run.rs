@@ -15,7 +15,7 @@ use splay_runtime::program::Program;
 use crate::dispatcher::{Dispatcher, Input, Plan};
 use crate::engine::{Engine, EngineConfig};
 use crate::failure::{Failure, STATUSES};
-use crate::options::Options;
+use crate::options::{MANY_INSTANCES, Options};
 use crate::quantity::{InstanceSet, TimeLimit, positive_duration, size};
 use crate::reporter::terminal::Verbosity;
 use crate::reporter::{Reporters, Style};
@@ -217,6 +217,7 @@ fn configuration(
             job: Some(job),
             mode,
             jit: options.jit,
+            compact: options.instances > MANY_INSTANCES,
             seed: Some(instance_seed(options.seed, instance)),
             max_memory_bytes: options.max_memory_bytes.map(|bytes| bytes as usize),
         }

@@ -1,18 +1,18 @@
 //! What one instance owns besides its Lua heap: threads, timers, events, sockets' waiters,
 //! counters; and what native functions may ask of it.
 
-use std::cell::{Cell, OnceCell, RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::memory::Memory;
+use super::memory::Heap;
 use super::stack::{NativeResult, Return, Stack, State};
 use super::watch::Watch;
 use crate::driver::{Driver, Owner, Query, Resolved, SocketId, Watch as WatchMode};
-use crate::host::{EndReason, InstanceNumber, Mode, Report, Stream, Usage};
+use crate::host::{EndReason, InstanceConfig, InstanceNumber, Mode, Report, Stream, Usage};
 use crate::scheduler::events::Events;
 use crate::scheduler::threads::{Status, ThreadId, Threads};
 use crate::scheduler::timers::Timers;
@@ -159,8 +159,11 @@ pub struct Ctx {
     pub(super) exit: RefCell<Option<EndReason>>,
     pub(super) anchors: Cell<Anchors>,
     pub(super) watch: Option<std::sync::Arc<Watch>>,
-    /// The heap's allocator, if there is a limit.
-    pub(super) memory: OnceCell<Memory>,
+    /// Closed by the instance's drop, before the rest of the context goes.
+    pub(super) heap: Option<Heap>,
+    /// Libraries without line information, and a collection when the instance first idles.
+    pub(super) compact: bool,
+    pub(super) settled: Cell<bool>,
     /// Counters of the summary.
     pub counters: Counters,
     /// Its sockets have limits: see [`crate::core::socket::guard`].
@@ -188,14 +191,15 @@ impl Drop for Entered {
 
 impl Ctx {
     pub(super) fn new(
-        main: State,
+        heap: Heap,
         number: InstanceNumber,
         owner: Owner,
-        mode: Mode,
+        config: &InstanceConfig,
         driver: Rc<RefCell<Box<dyn Driver>>>,
         sink: Rc<RefCell<dyn FnMut(Report)>>,
         watch: Option<std::sync::Arc<Watch>>,
     ) -> Ctx {
+        let (main, mode, compact) = (heap.state(), config.mode.clone(), config.compact);
         let sandboxed = matches!(mode, Mode::Sandboxed(_));
         Ctx {
             main,
@@ -222,7 +226,9 @@ impl Ctx {
             exit: RefCell::new(None),
             anchors: Cell::default(),
             watch,
-            memory: OnceCell::new(),
+            heap: Some(heap),
+            compact,
+            settled: Cell::new(false),
             counters: Counters::default(),
             limited: Cell::new(sandboxed),
             cpu: Cell::default(),
@@ -261,6 +267,11 @@ impl Ctx {
     /// Plain, hosted or sandboxed.
     pub fn mode(&self) -> &Mode {
         &self.mode
+    }
+
+    /// Whether the instance is to be kept small.
+    pub fn is_compact(&self) -> bool {
+        self.compact
     }
 
     /// Owner to name when opening sockets.
@@ -308,9 +319,15 @@ impl Ctx {
         }
     }
 
-    /// Suspends the running thread until `request` is over.
+    /// What runs and may wait for the network: a thread, or the main chunk (so that plain
+    /// LuaSocket scripts work).
+    pub fn waiter(&self) -> Result<ThreadId, super::stack::NativeError> {
+        self.current.get().ok_or_else(|| OUTSIDE_THREAD.into())
+    }
+
+    /// Suspends what runs until `request` is over.
     pub fn suspend(&self, request: Box<dyn Request>, deadline: Option<Duration>) -> NativeResult {
-        let id = self.thread()?;
+        let id = self.waiter()?;
         if let Some(thread) = self.threads.borrow_mut().get_mut(id) {
             thread.status = Status::Request;
             thread.request = Some(request);
@@ -453,16 +470,9 @@ impl Ctx {
 
     /// What the instance has used so far.
     pub fn usage(&self) -> Usage {
-        // SAFETY: asks the collector for a count; no Lua code runs.
-        let (kib, rest) = unsafe {
-            (
-                mlua::ffi::lua_gc(self.main, mlua::ffi::LUA_GCCOUNT, 0),
-                mlua::ffi::lua_gc(self.main, mlua::ffi::LUA_GCCOUNTB, 0),
-            )
-        };
         Usage {
             cpu: self.cpu.get(),
-            memory_bytes: kib as u64 * 1024 + rest as u64,
+            memory_bytes: self.heap.as_ref().map_or(0, Heap::used) as u64,
             sent_bytes: self.counters.sent_bytes.get(),
             received_bytes: self.counters.received_bytes.get(),
             calls_made: self.counters.calls_made.get(),

@@ -22,8 +22,9 @@ pub struct Module {
     pub open: fn(&Ctx, Stack),
 }
 
-/// Bytecode of the embedded libraries, each compiled at its first use in the process.
-static COMPILED: OnceLock<Vec<OnceLock<Vec<u8>>>> = OnceLock::new();
+/// Bytecode of the embedded libraries, with and without line information, each compiled at its
+/// first use in the process.
+static COMPILED: OnceLock<Vec<[OnceLock<Vec<u8>>; 2]>> = OnceLock::new();
 
 /// Compiles Lua source to LuaJIT bytecode on any state. `strip` leaves out line information.
 /// The error is LuaJIT's `file:line: what`.
@@ -50,13 +51,15 @@ pub(super) fn push_library(stack: Stack, name: &[u8]) -> Result<bool, String> {
         return Ok(false);
     };
     let (name, source) = SOURCES[index];
-    let compiled = COMPILED.get_or_init(|| SOURCES.iter().map(|_| OnceLock::new()).collect());
+    let compiled = COMPILED.get_or_init(|| SOURCES.iter().map(|_| Default::default()).collect());
+    let strip = Ctx::current().is_compact();
+    let cache = &compiled[index][usize::from(strip)];
     let chunk = format!("@{}.lua", name.replace('.', "/"));
-    let bytecode = match compiled[index].get() {
+    let bytecode = match cache.get() {
         Some(bytecode) => bytecode,
         None => {
-            let bytecode = compile(stack, &chunk, source, false)?;
-            compiled[index].get_or_init(|| bytecode)
+            let bytecode = compile(stack, &chunk, source, strip)?;
+            cache.get_or_init(|| bytecode)
         }
     };
     let chunk = CString::new(chunk).expect("library names have no zero byte");

@@ -1,4 +1,4 @@
-//! The allocator of one instance's Lua heap: counts, and refuses what exceeds the limit.
+//! The allocator of one instance's Lua heap: counts, and refuses what exceeds a limit.
 //!
 //! The limit holds only while the program's own code runs. What the host does on the heap
 //! between resumes (new coroutines, tracebacks) is never refused: an error there would have
@@ -13,87 +13,108 @@ use mlua::ffi;
 
 use super::stack::State;
 
-/// LuaJIT expects no more than this of an allocator, and mlua's, which it replaces, gives it.
+/// LuaJIT expects no more than this of an allocator.
 const ALIGNMENT: usize = ffi::SYS_MIN_ALIGN;
 
 /// What the allocator knows. Shared with LuaJIT by address, so all of it is in cells.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Account {
     used: Cell<usize>,
-    limit: usize,
+    /// Bytes; 0: no limit.
+    limit: Cell<usize>,
     enforced: Cell<bool>,
 }
 
-/// A state's allocator, while it is installed.
+/// An open Lua state and its allocator. Dropping it closes the state.
 #[derive(Debug)]
-pub struct Memory {
+pub struct Heap {
     account: NonNull<Account>,
-    /// The allocator the state was made with: put back before the state is closed.
-    original: (ffi::lua_Alloc, *mut c_void),
     state: State,
-    /// Bytes in use after the last collection that [`Memory::begin`] made.
+    /// Bytes in use after the last collection that [`Heap::begin`] made.
     collected: Cell<usize>,
 }
 
-impl Memory {
-    /// Takes over a state's allocations with a limit in bytes.
-    ///
-    /// # Safety
-    /// The state is open and idle, and stays open until the value is dropped.
-    pub unsafe fn install(state: State, limit: usize) -> Memory {
-        // SAFETY: as promised by the caller. Both allocators use the global one with the same
-        // layouts, so blocks may pass from one to the other.
-        unsafe {
-            let used = ffi::lua_gc(state, ffi::LUA_GCCOUNT, 0) as usize * 1024;
-            let account = Account { used: Cell::new(used), limit, enforced: Cell::new(false) };
-            let account = NonNull::from(Box::leak(Box::new(account)));
-            let mut data: *mut c_void = ptr::null_mut();
-            let original = ffi::lua_getallocf(state, &raw mut data);
-            ffi::lua_setallocf(state, allocate, account.as_ptr().cast());
-            // LuaJIT does not collect when an allocation is refused: keep garbage low instead.
-            ffi::lua_gc(state, ffi::LUA_GCSETPAUSE, 110);
-            ffi::lua_gc(state, ffi::LUA_GCSETSTEPMUL, 400);
-            Memory { account, original: (original, data), state, collected: Cell::new(0) }
+impl Heap {
+    /// Opens a bare state; `None` if there is no memory for it.
+    pub fn open() -> Option<Heap> {
+        let account = NonNull::from(Box::leak(Box::<Account>::default()));
+        // SAFETY: the account outlives the state: `drop` closes the state first.
+        let state = unsafe { ffi::lua_newstate(allocate, account.as_ptr().cast()) };
+        if state.is_null() {
+            // SAFETY: made above, and no state refers to it.
+            drop(unsafe { Box::from_raw(account.as_ptr()) });
+            return None;
         }
+        Some(Heap { account, state, collected: Cell::new(0) })
+    }
+
+    /// The main state.
+    pub fn state(&self) -> State {
+        self.state
     }
 
     fn account(&self) -> &Account {
-        // SAFETY: made by `install`, freed by `drop`.
+        // SAFETY: made by `open`, freed by `drop`.
         unsafe { self.account.as_ref() }
+    }
+
+    /// Sets the limit in bytes.
+    pub fn limit(&self, bytes: usize) {
+        self.account().limit.set(bytes);
+        // SAFETY: the state is open. LuaJIT does not collect when an allocation is refused, so
+        // garbage is kept low instead.
+        unsafe {
+            ffi::lua_gc(self.state, ffi::LUA_GCSETPAUSE, 110);
+            ffi::lua_gc(self.state, ffi::LUA_GCSETSTEPMUL, 400);
+        }
+    }
+
+    /// Bytes in use, garbage included.
+    pub fn used(&self) -> usize {
+        self.account().used.get()
+    }
+
+    /// Frees all garbage.
+    pub fn collect(&self) {
+        // SAFETY: the state is open and between two resumes.
+        unsafe { ffi::lua_gc(self.state, ffi::LUA_GCCOLLECT, 0) };
     }
 
     /// The program's code is about to run: the limit holds. Collects first where little is left
     /// and much may be garbage.
+    #[inline]
     pub fn begin(&self) {
         let account = self.account();
-        let (used, limit) = (account.used.get(), account.limit);
-        if used > limit / 4 * 3 && used > self.collected.get() + limit / 16 {
-            // SAFETY: the state is open; finalisers run outside the limit.
-            unsafe { ffi::lua_gc(self.state, ffi::LUA_GCCOLLECT, 0) };
-            self.collected.set(account.used.get());
+        let limit = account.limit.get();
+        if limit > 0 {
+            let used = account.used.get();
+            if used > limit / 4 * 3 && used > self.collected.get() + limit / 16 {
+                self.collect();
+                self.collected.set(account.used.get());
+            }
+            account.enforced.set(true);
         }
-        account.enforced.set(true);
     }
 
     /// The program's code has yielded.
+    #[inline]
     pub fn end(&self) {
         self.account().enforced.set(false);
     }
 }
 
-impl Drop for Memory {
+impl Drop for Heap {
     fn drop(&mut self) {
-        // SAFETY: the state is still open (see `install`); nothing allocates through the account
-        // once the first allocator is back.
+        // SAFETY: the state is open; after it is closed nothing refers to the account.
         unsafe {
-            ffi::lua_setallocf(self.state, self.original.0, self.original.1);
+            ffi::lua_close(self.state);
             drop(Box::from_raw(self.account.as_ptr()));
         }
     }
 }
 
 unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: usize, new: usize) -> *mut c_void {
-    // SAFETY: `data` is the account given to `lua_setallocf`. Blocks come from the global
+    // SAFETY: `data` is the account given to `lua_newstate`. Blocks come from the global
     // allocator with these layouts.
     unsafe {
         let account = &*data.cast::<Account>();
@@ -101,12 +122,12 @@ unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: usize,
         if new == 0 {
             if !block.is_null() {
                 dealloc(block.cast(), Layout::from_size_align_unchecked(old, ALIGNMENT));
-                account.used.set(used.saturating_sub(old));
+                account.used.set(used - old);
             }
             return ptr::null_mut();
         }
         let old = if block.is_null() { 0 } else { old };
-        if new > old && account.enforced.get() && used + (new - old) > account.limit {
+        if new > old && account.enforced.get() && used + (new - old) > account.limit.get() {
             return ptr::null_mut();
         }
         let Ok(layout) = Layout::from_size_align(new, ALIGNMENT) else { return ptr::null_mut() };
@@ -116,7 +137,7 @@ unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: usize,
             realloc(block.cast(), Layout::from_size_align_unchecked(old, ALIGNMENT), new)
         };
         if !moved.is_null() {
-            account.used.set(used.saturating_sub(old) + new);
+            account.used.set(used - old + new);
         }
         moved.cast()
     }

@@ -121,13 +121,13 @@ impl Ctx {
         if let Some(watch) = &self.watch {
             watch.begin();
         }
-        if let Some(memory) = self.memory.get() {
-            memory.begin();
+        if let Some(heap) = &self.heap {
+            heap.begin();
         }
         // SAFETY: the coroutine is anchored and not running; its arguments are on top.
         let code = unsafe { ffi::lua_resume_(coroutine, arguments) };
-        if let Some(memory) = self.memory.get() {
-            memory.end();
+        if let Some(heap) = &self.heap {
+            heap.end();
         }
         let cut = self.watch.as_ref().is_some_and(|watch| watch.end(self.main));
         self.current.set(previous);
@@ -603,6 +603,7 @@ impl Ctx {
         let idle_natives = self.natives.borrow().iter().filter(|(_, (_, keeps))| !keeps).count();
         let timers = self.timers.borrow();
         if timers.live() > idle_natives || self.holds.get() > 0 {
+            self.settle();
             return timers.next_deadline().map_or(Next::Wake, Next::At);
         }
         drop(timers);
@@ -613,6 +614,16 @@ impl Ctx {
             return self.next_after_main();
         }
         Next::Ended(EndReason::Finished)
+    }
+
+    /// The instance idles for the first time: what starting it left behind is garbage.
+    fn settle(&self) {
+        if self.compact
+            && !self.settled.replace(true)
+            && let Some(heap) = &self.heap
+        {
+            heap.collect();
+        }
     }
 
     fn next_after_main(&self) -> Next {

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mlua::{Lua, LuaOptions, StdLib};
+use mlua::ffi;
 
 use super::ctx::{Anchors, Ctx};
-use super::memory::Memory;
+use super::memory::Heap;
 use super::run::Next;
 use super::stack::{Stack, State};
 use super::{libraries, watch};
@@ -23,34 +23,52 @@ unsafe extern "C" {
 const ENGINE_OFF: std::ffi::c_int = 0;
 const ENGINE_ON: std::ffi::c_int = 0x0100;
 
+/// The standard libraries. ffi is opened when a program requires it: its tables are large.
+const STANDARD: [(&std::ffi::CStr, ffi::lua_CFunction); 10] = [
+    (c"", ffi::luaopen_base),
+    (c"table", ffi::luaopen_table),
+    (c"io", ffi::luaopen_io),
+    (c"os", ffi::luaopen_os),
+    (c"string", ffi::luaopen_string),
+    (c"math", ffi::luaopen_math),
+    (c"package", ffi::luaopen_package),
+    (c"bit", ffi::luaopen_bit),
+    (c"jit", ffi::luaopen_jit),
+    (c"debug", ffi::luaopen_debug),
+];
+
 /// A running copy of a program: its Lua state and context.
 pub struct Instance {
-    // Declared before `lua`: nothing of the context may outlive the state's closing, which
-    // `Drop` does in order.
     context: Box<Ctx>,
-    lua: Option<Lua>,
 }
 
-/// Opens a bare state with the standard libraries (without ffi, which is opened on demand).
-pub(crate) fn open_state(jit: bool) -> (Lua, State) {
-    let libraries = StdLib::TABLE
-        | StdLib::IO
-        | StdLib::OS
-        | StdLib::STRING
-        | StdLib::MATH
-        | StdLib::PACKAGE
-        | StdLib::BIT
-        | StdLib::JIT
-        | StdLib::DEBUG;
-    // SAFETY: what mlua calls unsafe (debug, C modules) is what a plain interpreter offers; the
-    // sandbox removes it before a sandboxed program runs.
-    let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new().catch_rust_panics(true)) };
-    let mut state: State = std::ptr::null_mut();
-    // SAFETY: only reads the state's address.
-    unsafe { lua.exec_raw::<()>((), |raw| state = raw) }.expect("reading an address cannot fail");
+unsafe extern "C-unwind" fn open_standard(state: State) -> std::ffi::c_int {
+    // SAFETY: called protected by `open_heap`; each opener takes the module's name.
+    let stack = unsafe { Stack::from_raw(state) };
+    for (name, open) in STANDARD {
+        stack.push_native(open);
+        stack.push_str(&name.to_string_lossy());
+        stack.call(1, 0);
+    }
+    stack.global(c"package");
+    stack.field(-1, c"preload");
+    stack.push_native(ffi::luaopen_ffi);
+    stack.set_field(-2, c"ffi");
+    0
+}
+
+/// Opens a state with the standard libraries.
+pub(crate) fn open_heap(jit: bool) -> Result<Heap, String> {
+    let heap = Heap::open().ok_or("no memory for another Lua state")?;
+    // SAFETY: the state is open and belongs to this thread.
+    let stack = unsafe { Stack::from_raw(heap.state()) };
+    stack.push_native(open_standard);
+    if !stack.protected_call(0, 0, 0) {
+        return Err(stack.text(-1).unwrap_or_default());
+    }
     // SAFETY: the state is open.
-    unsafe { luaJIT_setmode(state, 0, if jit { ENGINE_ON } else { ENGINE_OFF }) };
-    (lua, state)
+    unsafe { luaJIT_setmode(heap.state(), 0, if jit { ENGINE_ON } else { ENGINE_OFF }) };
+    Ok(heap)
 }
 
 impl Instance {
@@ -63,15 +81,13 @@ impl Instance {
         sink: Rc<RefCell<dyn FnMut(Report)>>,
         watchdog: Option<&watch::Watchdog>,
     ) -> Result<Instance, String> {
-        let (lua, state) = open_state(config.jit);
-        let watch = watchdog.map(|watchdog| watchdog.watch(state));
-        let context = Box::new(Ctx::new(state, number, owner, config.mode.clone(), driver, sink, watch));
-        let instance = Instance { context, lua: Some(lua) };
+        let heap = open_heap(config.jit)?;
+        let watch = watchdog.map(|watchdog| watchdog.watch(heap.state()));
+        let context = Box::new(Ctx::new(heap, number, owner, config, driver, sink, watch));
+        let instance = Instance { context };
         instance.prepare(config)?;
-        if let Some(limit) = config.max_memory_bytes {
-            // SAFETY: the state is open and idle; `drop` removes the limit before closing it.
-            let memory = unsafe { Memory::install(state, limit) };
-            instance.context.memory.set(memory).expect("set once");
+        if let (Some(limit), Some(heap)) = (config.max_memory_bytes, &instance.context.heap) {
+            heap.limit(limit);
         }
         Ok(instance)
     }
@@ -157,9 +173,9 @@ impl Drop for Instance {
         if let Some(watch) = &self.context.watch {
             watch.close();
         }
-        drop(self.context.memory.take());
-        // Finalisers run while the context is still there.
-        drop(self.lua.take());
+        // Finalisers run while the rest of the context is still there.
+        let heap = self.context.heap.take();
+        drop(heap);
         self.context.close_all_sockets();
     }
 }
@@ -174,8 +190,8 @@ impl Ctx {
 
 /// Compiles a program on a state of its own.
 pub(crate) fn compile_program(name: &str, source: &[u8]) -> Result<Vec<u8>, String> {
-    let (_lua, state) = open_state(false);
+    let heap = open_heap(false)?;
     // SAFETY: the state lives until the end of this function.
-    let stack = unsafe { Stack::from_raw(state) };
+    let stack = unsafe { Stack::from_raw(heap.state()) };
     libraries::compile(stack, name, source, false)
 }

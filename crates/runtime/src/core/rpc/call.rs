@@ -209,7 +209,7 @@ pub fn make<C: Carrier>(
     style: Style,
     default_timeout: f64,
 ) -> NativeResult {
-    let thread = cx.thread()?;
+    let thread = cx.waiter()?;
     let early = |error: &str| Ok(Return::Values(failure(stack, style, error)));
     let (host, port, mut next) = match host_at(stack, 1) {
         Ok(found) => found,

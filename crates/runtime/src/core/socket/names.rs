@@ -130,7 +130,7 @@ pub(super) fn look_up(
     deadline: Option<Duration>,
     then: impl FnOnce(&Ctx, Stack, Result<Resolved, String>) -> i32 + 'static,
 ) -> NativeResult {
-    let thread = cx.thread()?;
+    let thread = cx.waiter()?;
     let answer = ask(cx, question, thread);
     cx.suspend(Box::new(Lookup { answer, then: Some(Box::new(then)) }), deadline)
 }

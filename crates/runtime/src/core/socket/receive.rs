@@ -190,7 +190,7 @@ pub(super) fn begin(cx: &Ctx, stack: Stack, sock: Rc<Sock>) -> NativeResult {
             Ok(Return::Values(push_partial(stack, "timeout", &receive.data)))
         }
         Step::Blocked => {
-            if let Err(outside) = cx.thread() {
+            if let Err(outside) = cx.waiter() {
                 // Nobody can wait here: what was taken is not lost.
                 let Receive { sock, data, prefix, .. } = receive;
                 sock.unread(data[prefix..].to_vec());

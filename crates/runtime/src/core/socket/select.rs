@@ -203,7 +203,7 @@ fn begin(cx: &Ctx, stack: Stack) -> NativeResult {
         select.forget_lists(cx);
         return Ok(Return::Values(results));
     }
-    let thread = match cx.thread() {
+    let thread = match cx.waiter() {
         Ok(thread) => thread,
         Err(outside) => {
             select.forget_lists(cx);

@@ -29,7 +29,7 @@ pub(super) fn wait_for(
     request: Box<dyn Request>,
     deadline: Option<Duration>,
 ) -> NativeResult {
-    let thread = cx.thread()?;
+    let thread = cx.waiter()?;
     let watched = sock.open_id().and_then(|id| cx.watch_thread(id, interest, thread));
     match watched {
         Ok(()) => cx.suspend(request, deadline),
@@ -64,7 +64,7 @@ impl Request for Later {
 
 /// Returns what `push` pushes, after a pass of the scheduler if there is a thread to suspend.
 pub(super) fn later(cx: &Ctx, stack: Stack, push: impl FnOnce(Stack) -> i32 + 'static) -> NativeResult {
-    if cx.thread().is_err() {
+    if cx.waiter().is_err() {
         return Ok(Return::Values(push(stack)));
     }
     cx.suspend(Box::new(Later { push: Some(Box::new(push)) }), Some(cx.now()))
@@ -191,7 +191,7 @@ fn connect_to(cx: &Ctx, stack: Stack, sock: &Rc<Sock>, to: Target) -> NativeResu
         Attempt::Done => return Ok(fail(stack, "already connected")),
     };
     sock.class.set(Class::Client);
-    let thread = cx.thread().ok();
+    let thread = cx.waiter().ok();
     let mut request =
         Connect { sock: sock.clone(), port, answer: None, addresses: Vec::new().into_iter(), thread };
     if !going {
@@ -200,7 +200,7 @@ fn connect_to(cx: &Ctx, stack: Stack, sock: &Rc<Sock>, to: Target) -> NativeResu
                 Ok(found) => request.addresses = usable(&found, port, sock.only_family()).into_iter(),
                 Err(text) => return Ok(fail(stack, &text)),
             },
-            None => request.answer = Some(ask(cx, Query::Addresses(to.host), cx.thread()?)),
+            None => request.answer = Some(ask(cx, Query::Addresses(to.host), cx.waiter()?)),
         }
     }
     if let Some(result) = request.step(cx) {
@@ -214,7 +214,7 @@ fn connect_to(cx: &Ctx, stack: Stack, sock: &Rc<Sock>, to: Target) -> NativeResu
     }
     let deadline = sock.deadline(cx);
     if request.answer.is_none() {
-        cx.thread()?;
+        cx.waiter()?;
         request.watch(cx).map_err(|error| text(&error))?;
     }
     cx.suspend(Box::new(request), deadline)

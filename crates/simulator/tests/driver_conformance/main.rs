@@ -1,0 +1,154 @@
+//! What every driver promises, checked on the machine's sockets and on simulated ones.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
+use std::time::Duration;
+
+use splay_runtime::driver::{
+    Driver, Family, OptionName, Owner, Query, Resolved, SocketId, SocketOption, Transport, Wake, Watch,
+};
+use splay_runtime::real::UNKNOWN_HOST;
+
+const ME: Owner = Owner(7);
+
+/// Long enough for anything on loopback; reached only by a failing test.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Long enough for a packet to arrive in both worlds.
+const MOMENT: Duration = Duration::from_millis(30);
+
+/// Makes two tests of every function named: on the machine's sockets and on simulated ones.
+macro_rules! on_both_drivers {
+    ($($name:ident),* $(,)?) => {
+        mod real {
+            $(#[test] fn $name() { super::$name(&mut splay_runtime::real::RealDriver::new().unwrap()) })*
+        }
+        mod simulated {
+            $(#[test] fn $name() {
+                let config = splay_simulator::NetworkConfig::default();
+                super::$name(&mut splay_simulator::VirtualDriver::new(1, &config))
+            })*
+        }
+    };
+}
+
+mod addresses;
+mod datagrams;
+mod streams;
+mod waiting;
+
+fn any() -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)
+}
+
+/// Lets `MOMENT` pass without looking at what happens.
+fn pause(driver: &mut dyn Driver) -> Vec<Wake> {
+    let mut wakes = Vec::new();
+    let end = driver.now() + MOMENT;
+    while driver.now() < end {
+        driver.poll(Some(end), &mut wakes).unwrap();
+    }
+    wakes
+}
+
+/// Repeats `call` after every poll until it no longer answers `WouldBlock`.
+fn retry<D: Driver + ?Sized, T>(
+    driver: &mut D,
+    mut call: impl FnMut(&mut D) -> io::Result<T>,
+) -> io::Result<T> {
+    let end = driver.now() + PATIENCE;
+    loop {
+        match call(driver) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                assert!(driver.now() < end, "blocked for ever");
+                let next = driver.now() + Duration::from_millis(1);
+                driver.poll(Some(next), &mut Vec::new()).unwrap();
+            }
+            other => return other,
+        }
+    }
+}
+
+fn listener(driver: &mut dyn Driver, address: SocketAddr, backlog: u32) -> (SocketId, SocketAddr) {
+    let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
+    let socket = driver.open(ME, Transport::Tcp, family).unwrap();
+    driver.bind(socket, address).unwrap();
+    driver.listen(socket, backlog).unwrap();
+    let address = driver.local_address(socket).unwrap();
+    (socket, address)
+}
+
+fn connect(driver: &mut dyn Driver, to: SocketAddr) -> io::Result<SocketId> {
+    let family = if to.is_ipv4() { Family::V4 } else { Family::V6 };
+    let socket = driver.open(ME, Transport::Tcp, family)?;
+    match driver.connect(socket, to) {
+        Ok(()) => Ok(socket),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            retry(driver, |driver| driver.connect_result(socket)).map(|()| socket)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A connected pair: client and accepted end.
+fn pair(driver: &mut dyn Driver) -> (SocketId, SocketId) {
+    let (server, address) = listener(driver, any(), 8);
+    let client = connect(driver, address).unwrap();
+    let (accepted, _) = retry(driver, |driver| driver.accept(server)).unwrap();
+    driver.close(server);
+    (client, accepted)
+}
+
+fn udp(driver: &mut dyn Driver) -> (SocketId, SocketAddr) {
+    let socket = driver.open(ME, Transport::Udp, Family::V4).unwrap();
+    driver.bind(socket, any()).unwrap();
+    let address = driver.local_address(socket).unwrap();
+    (socket, address)
+}
+
+fn send_all(driver: &mut dyn Driver, socket: SocketId, mut data: &[u8]) {
+    while !data.is_empty() {
+        let sent = retry(driver, |driver| driver.send(socket, data)).unwrap();
+        data = &data[sent..];
+    }
+}
+
+fn recv_exactly(driver: &mut dyn Driver, socket: SocketId, count: usize) -> Vec<u8> {
+    let mut data = vec![0; count];
+    let mut filled = 0;
+    while filled < count {
+        let read = retry(driver, |driver| driver.recv(socket, &mut data[filled..])).unwrap();
+        assert!(read > 0, "ended after {filled} of {count} bytes");
+        filled += read;
+    }
+    data
+}
+
+fn code<T: std::fmt::Debug>(result: io::Result<T>) -> i32 {
+    result.unwrap_err().raw_os_error().expect("errors carry the system's code")
+}
+
+fn ask(driver: &mut dyn Driver, question: Query) -> Result<Resolved, String> {
+    driver.resolve(ME, 42, question);
+    let end = driver.now() + Duration::from_secs(30);
+    let mut wakes = Vec::new();
+    while driver.now() < end {
+        driver.poll(Some(end), &mut wakes).unwrap();
+        for wake in wakes.drain(..) {
+            if let Wake::Resolved { owner, query, answer } = wake {
+                assert_eq!((owner, query), (ME, 42));
+                return answer;
+            }
+        }
+    }
+    panic!("the name service never answered");
+}
+
+/// Readiness reports of one socket among wakes.
+fn reports(wakes: &[Wake], of: SocketId) -> Vec<(bool, bool)> {
+    let report = |wake: &Wake| match wake {
+        Wake::Socket { socket, readable, writable, .. } if *socket == of => Some((*readable, *writable)),
+        _ => None,
+    };
+    wakes.iter().filter_map(report).collect()
+}
