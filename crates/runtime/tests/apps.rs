@@ -66,3 +66,17 @@ fn pastry_routes_to_the_closest() {
     prove("pastry.lua", 50, 26310, "ring correct: 50 nodes");
     prove_with("pastry.lua", &["crash=0.1"], 50, 26360, "ring correct: ");
 }
+
+#[test]
+fn raft_agrees_on_a_log() {
+    prove("raft.lua", 5, 26500, "log correct: 5 nodes, 100 requests");
+    prove("raft.lua", 50, 26510, "log correct: 50 nodes, 1000 requests");
+    prove_with("raft.lua", &["crash=0.1"], 50, 26560, "log correct: ");
+}
+
+#[test]
+fn a_key_value_store_keeps_what_it_acknowledged() {
+    prove("kvstore.lua", 5, 26620, "store correct: 5 nodes, 6 keys, 50 writes");
+    prove("kvstore.lua", 50, 26630, "store correct: 50 nodes, 60 keys, 500 writes");
+    prove_with("kvstore.lua", &["crash=0.1"], 50, 26690, "store correct: ");
+}
