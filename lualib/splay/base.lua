@@ -6,11 +6,12 @@
 --- events.run(function() print("hello world") end)
 --- ```
 local G = _G
+-- The libraries' own: in the sandbox it is not the program's `package.loaded`.
+local loaded = require("splay.base_core").loaded
 
 -- A module that is loaded when it is first used: many an instance never logs or opens a socket
 -- of its own, and there may be thousands.
 local function lazy(name)
-  local loaded = package.loaded
   if loaded[name] then return loaded[name] end
   local stub = {}
   local function module()
