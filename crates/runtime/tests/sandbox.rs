@@ -21,7 +21,6 @@ fn contained(attempts: &[(&str, &str)]) {
         let begin = std::time::Instant::now();
         let stage = Stage::new();
         let lines = stage.run(&[&format!("{HELP}{program}"), NEIGHBOUR]);
-        println!("{name}: {:.2?}", begin.elapsed());
         let text = lines.join("\n");
         let well = lines.iter().any(|line| line == "1 contained")
             && lines.iter().any(|line| line == "2 well")
@@ -29,7 +28,7 @@ fn contained(attempts: &[(&str, &str)]) {
             && !text.contains("ESCAPED")
             && stage.is_untouched();
         if !well {
-            failed.push(format!("--- {name}\n{text}"));
+            failed.push(format!("--- {name} ({:.1?})\n{text}", begin.elapsed()));
         }
     }
     assert!(failed.is_empty(), "{} not contained:\n{}", failed.len(), failed.join("\n"));
@@ -131,6 +130,37 @@ fn own_modules_load_from_their_folder_alone() {
     assert_eq!(lines.iter().filter(|line| *line == "1 nil\tnot permitted").count(), 5, "{lines:?}");
     let refusal = "1 [splay.sandbox] W: Require of ../secret refused";
     assert!(lines.iter().any(|line| line == refusal), "{lines:?}");
+}
+
+#[test]
+fn protocol_modules_work_within_limits() {
+    let lines = Stage::new().run(&[r#"
+        require "splay.base"
+        for _, name in ipairs { "socket.url", "socket.tp", "socket.ftp", "socket.smtp", "mime",
+          "mime.core", "ltn12", "ssl.https", "socket.headers" } do
+          assert(type(require(name)) == "table", name)
+        end
+        local http, ssl = require "socket.http", require "ssl"
+        print(require "socket.http_connection")
+        print(ssl.newcontext { cafile = "/etc/ssl/certs/ca-certificates.crt" } == nil)
+        print(ssl.newcontext { cafile = "../secret.lua" } == nil)
+        print(type((assert(ssl.newcontext {}))))
+        events.run(function()
+          local server = assert(socket.bind("127.0.0.1", 34150))
+          events.thread(function()
+            local c = server:accept()
+            repeat until c:receive() == ""
+            c:send("HTTP/1.0 200 OK\r\n\r\nhello")
+            c:close()
+          end)
+          print(http.request("http://127.0.0.1:" .. 34150 .. "/"))
+          events.exit()
+        end)
+    "#]);
+    let expected = ["1 [splay.sandbox] W: Require of socket.http_connection refused", "1 nil\tnot permitted"];
+    assert_eq!(lines[..2], expected, "{lines:#?}");
+    assert_eq!(lines[2..5], ["1 true", "1 true", "1 table"], "{lines:#?}");
+    assert!(lines[5].starts_with("1 hello\t200\t"), "{lines:#?}");
 }
 
 #[test]

@@ -18,8 +18,6 @@ pub const MODULE: Module = Module {
             stack,
             &[(c"write", write), (c"running", running), (c"exit", exit), (c"flush", flush)],
         );
-        stack.field(mlua::ffi::LUA_REGISTRYINDEX, c"_LOADED");
-        stack.set_field(-2, c"loaded");
         stack.push_light(request_mark());
         stack.set_field(-2, c"request");
         stack.push_str(match cx.mode() {
