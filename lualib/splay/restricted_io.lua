@@ -17,6 +17,7 @@ local find, sub, gsub, match = string.find, string.sub, string.gsub, string.matc
 local collectgarbage, format, concat, sort = collectgarbage, string.format, table.concat, table.sort
 
 local M = {}
+
 ---@class splay.restricted_io.Settings
 ---@field directory string folder of the files, mandatory
 ---@field no_std boolean? no stdin, stdout, stderr
