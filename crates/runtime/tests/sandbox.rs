@@ -23,7 +23,6 @@ fn contained(attempts: &[(&str, &str)]) {
         let begin = std::time::Instant::now();
         let stage = Stage::new();
         let lines = stage.run(&[&format!("{HELP}{program}"), NEIGHBOUR]);
-        println!("{name}: {:.2?}", begin.elapsed());
         let text = lines.join("\n");
         let well = lines.iter().any(|line| line == "1 contained")
             && lines.iter().any(|line| line == "2 well")
@@ -31,7 +30,7 @@ fn contained(attempts: &[(&str, &str)]) {
             && !text.contains("ESCAPED")
             && stage.is_untouched();
         if !well {
-            failed.push(format!("--- {name}\n{text}"));
+            failed.push(format!("--- {name} ({:.1?})\n{text}", begin.elapsed()));
         }
     }
     assert!(failed.is_empty(), "{} not contained:\n{}", failed.len(), failed.join("\n"));
