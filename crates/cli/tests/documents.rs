@@ -13,6 +13,7 @@ fn every_help_has_examples() {
         &["lua", "--help"],
         &["completions", "--help"],
         &["man", "--help"],
+        &["test", "--help"],
     ] {
         let outcome = Outcome::of(place.splay(words)).ended(0);
         assert!(outcome.out.contains("Examples:"), "{words:?}: {}", outcome.out);

@@ -4,6 +4,7 @@ mod completions;
 mod lua;
 mod man;
 pub mod run;
+mod test;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ Examples:
   splay run chord.lua -n 50 --for 60s the same, stopped after a minute
   splay lua chord.lua 3 50            one instance, as a plain Lua interpreter runs it
   splay lua -e 'print(_VERSION)'      a line of Lua
+  splay test                          every *_test.lua below this folder, in virtual time
   splay help run                      all about `splay run`";
 
 /// Write, run and deploy distributed applications in Lua.
@@ -40,6 +42,7 @@ pub struct Cli {
 enum Command {
     Run(run::RunArgs),
     Lua(lua::LuaArgs),
+    Test(test::TestArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -59,6 +62,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Run(args) => run::execute(args),
         Command::Lua(args) => lua::execute(args),
+        Command::Test(args) => test::execute(args),
         Command::Completions(args) => completions::execute(args),
         Command::Man(args) => man::execute(args),
     }
