@@ -14,6 +14,7 @@ fn every_help_has_examples() {
         &["completions", "--help"],
         &["man", "--help"],
         &["test", "--help"],
+        &["new", "--help"],
     ] {
         let outcome = Outcome::of(place.splay(words)).ended(0);
         assert!(outcome.out.contains("Examples:"), "{words:?}: {}", outcome.out);

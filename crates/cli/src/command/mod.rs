@@ -3,6 +3,7 @@
 mod completions;
 mod lua;
 mod man;
+mod new;
 pub mod run;
 mod test;
 
@@ -26,6 +27,7 @@ Examples:
   splay run chord.lua -n 50 --for 60s the same, stopped after a minute
   splay lua chord.lua 3 50            one instance, as a plain Lua interpreter runs it
   splay lua -e 'print(_VERSION)'      a line of Lua
+  splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
   splay help run                      all about `splay run`";
 
@@ -42,6 +44,7 @@ pub struct Cli {
 enum Command {
     Run(run::RunArgs),
     Lua(lua::LuaArgs),
+    New(new::NewArgs),
     Test(test::TestArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -62,6 +65,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Run(args) => run::execute(args),
         Command::Lua(args) => lua::execute(args),
+        Command::New(args) => new::execute(args),
         Command::Test(args) => test::execute(args),
         Command::Completions(args) => completions::execute(args),
         Command::Man(args) => man::execute(args),
