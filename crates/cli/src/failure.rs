@@ -84,9 +84,9 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
-    /// There is nothing to test.
+    /// There is nothing by the name asked for.
     #[error("{0}")]
-    NoTests(String),
+    NotFound(String),
     /// A folder cannot be looked into.
     #[error("read the folder `{path}`: {source}")]
     Folder {
@@ -110,7 +110,7 @@ impl Failure {
     /// The exit status of this failure.
     pub fn status(&self) -> u8 {
         match self {
-            Failure::NoTests(_) => 1,
+            Failure::NotFound(_) => 1,
             Failure::Usage(_) | Failure::Lists(_) => 2,
             Failure::Program(ProgramError::Read { .. }) | Failure::Folder { .. } | Failure::Input(_) => 3,
             Failure::Program(_) => 4,

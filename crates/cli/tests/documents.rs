@@ -15,6 +15,7 @@ fn every_help_has_examples() {
         &["man", "--help"],
         &["test", "--help"],
         &["new", "--help"],
+        &["doc", "--help"],
     ] {
         let outcome = Outcome::of(place.splay(words)).ended(0);
         assert!(outcome.out.contains("Examples:"), "{words:?}: {}", outcome.out);

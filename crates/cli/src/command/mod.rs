@@ -1,6 +1,7 @@
 //! The command line: which commands there are, and which file runs each.
 
 mod completions;
+mod doc;
 mod lua;
 mod man;
 mod new;
@@ -29,6 +30,7 @@ Examples:
   splay lua -e 'print(_VERSION)'      a line of Lua
   splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
+  splay doc events.wait               what a library function is for
   splay help run                      all about `splay run`";
 
 /// Write, run and deploy distributed applications in Lua.
@@ -46,6 +48,7 @@ enum Command {
     Lua(lua::LuaArgs),
     New(new::NewArgs),
     Test(test::TestArgs),
+    Doc(doc::DocArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -67,6 +70,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Lua(args) => lua::execute(args),
         Command::New(args) => new::execute(args),
         Command::Test(args) => test::execute(args),
+        Command::Doc(args) => doc::execute(args),
         Command::Completions(args) => completions::execute(args),
         Command::Man(args) => man::execute(args),
     }

@@ -72,7 +72,7 @@ pub struct TestArgs {
 pub fn execute(args: TestArgs) -> Result<ExitCode, Failure> {
     let files = find(&args.files)?;
     if files.is_empty() {
-        return Err(Failure::NoTests(format!("no file named *{SUFFIX} here or below")));
+        return Err(Failure::NotFound(format!("no file named *{SUFFIX} here or below")));
     }
     // 32 random bits: enough to differ, short enough to retype.
     let seed = args.seed.unwrap_or_else(|| rand::random::<u32>().into());
@@ -88,7 +88,7 @@ pub fn execute(args: TestArgs) -> Result<ExitCode, Failure> {
     }
     tell(&format!("{passed} passed, {failed} failed\n"))?;
     if let (0, 0, Some(text)) = (passed, failed, &args.filter) {
-        return Err(Failure::NoTests(format!("no test has `{text}` in its name")));
+        return Err(Failure::NotFound(format!("no test has `{text}` in its name")));
     }
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
