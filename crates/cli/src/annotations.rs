@@ -8,6 +8,17 @@ pub struct Module {
     pub text: Vec<String>,
     /// What it offers, in the order of the source.
     pub entries: Vec<Entry>,
+    /// Types it tells of that have fields, in the order of the source.
+    pub classes: Vec<Class>,
+}
+
+/// A type and its fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Class {
+    /// Its name, as annotated.
+    pub name: String,
+    /// Name, type and meaning of each field.
+    pub fields: Vec<Value>,
 }
 
 /// One function or value that a module offers.
@@ -56,6 +67,7 @@ struct Block {
     entry: Entry,
     /// `---@class` or another annotation that makes the block describe a type.
     is_type: bool,
+    classes: Vec<Class>,
     /// The result whose meaning may go on in the next line.
     open: Option<Open>,
 }
@@ -77,10 +89,11 @@ pub fn parse(source: &str) -> Module {
             block.get_or_insert_default().comment(comment);
             continue;
         }
-        let Some(Block { entry, is_type, .. }) = block.take() else {
+        let Some(Block { entry, is_type, classes, .. }) = block.take() else {
             first = first && trimmed.is_empty();
             continue;
         };
+        module.classes.extend(classes.into_iter().filter(|class| !class.fields.is_empty()));
         let declared = declaration(trimmed);
         if first {
             // A comment at the very top is about the module, whatever comes next.
@@ -140,18 +153,19 @@ impl Block {
         self.open = None;
         match word {
             "param" => {
-                let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-                let (kind, text) = split_type(rest);
-                let mut name = name.to_owned();
-                let mut kind = kind.to_owned();
-                if let Some(bare) = kind.strip_suffix('?') {
-                    kind = bare.to_owned();
-                    if !name.ends_with('?') {
-                        name.push('?');
-                    }
-                }
-                self.entry.params.push(Value { name, kind, text: meaning(text) });
+                self.entry.params.push(named_value(rest));
                 self.open = Some(Open::Param);
+            }
+            "class" => {
+                self.is_type = true;
+                let name = rest.split([' ', ':']).next().unwrap_or_default().to_owned();
+                self.classes.push(Class { name, fields: Vec::new() });
+            }
+            "field" => {
+                self.is_type = true;
+                if let Some(class) = self.classes.last_mut() {
+                    class.fields.push(named_value(rest));
+                }
             }
             "return" => {
                 let (kind, rest) = split_type(rest);
@@ -168,10 +182,19 @@ impl Block {
                 self.open = Some(Open::Return);
             }
             "async" => self.entry.waits = true,
-            "class" | "alias" | "field" | "meta" | "enum" => self.is_type = true,
+            "alias" | "meta" | "enum" => self.is_type = true,
             _ => {}
         }
     }
+}
+
+/// `NAME TYPE MEANING`, where NAME or TYPE ends in `?` if the value may be absent.
+fn named_value(text: &str) -> Value {
+    let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let (kind, text) = split_type(rest.trim_start());
+    let optional = name.ends_with('?') || kind.ends_with('?');
+    let name = format!("{}{}", name.trim_end_matches('?'), if optional { "?" } else { "" });
+    Value { name, kind: kind.trim_end_matches('?').to_owned(), text: meaning(text) }
 }
 
 fn meaning(text: &str) -> String {
@@ -331,6 +354,12 @@ return M
         assert_eq!(time.parameters, Some(vec![]));
         assert_eq!(mode.parameters, None);
         assert_eq!(ring.summary(), "Rings");
+    }
+
+    #[test]
+    fn types_with_fields_are_told() {
+        let thing = Class { name: "queue.Thing".into(), fields: vec![value("size", "integer", "")] };
+        assert_eq!(parse(SOURCE).classes, [thing]);
     }
 
     #[test]

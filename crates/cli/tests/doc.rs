@@ -35,6 +35,14 @@ fn a_module_lists_its_functions() {
 }
 
 #[test]
+fn objects_are_told_with_their_module() {
+    let out = doc(&["queue"]).ended(0).out;
+    assert!(out.contains("\nFields of splay.queue\n  insert: fun(o: any)    adds at the end\n"), "{out}");
+    let test = doc(&["test"]).ended(0).out;
+    assert!(test.contains("errors: fun(pattern: string?)") && !test.contains("test.Suite\n"), "{test}");
+}
+
+#[test]
 fn a_function_is_shown_whole() {
     let out = doc(&["events.wait"]).ended(0).out;
     for told in [

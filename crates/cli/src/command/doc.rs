@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 use splay_runtime::vm::sources;
 
-use crate::annotations::{Entry, Module, Value, parse};
+use crate::annotations::{Class, Entry, Module, Value, parse};
 use crate::failure::Failure;
 
 const EXAMPLES: &str = "\
@@ -158,6 +158,12 @@ fn module_text(name: &str, module: &Module) -> String {
         text.push_str(&columns(
             module.entries.iter().map(|entry| (signature(entry), entry.summary())).collect(),
         ));
+    }
+    // A type without a word about any field is the module's own affair.
+    let told = |class: &&Class| class.fields.iter().any(|field| !field.text.is_empty());
+    for class in module.classes.iter().filter(told) {
+        let fields = columns(class.fields.iter().map(row).collect());
+        write!(text, "\nFields of {}\n{fields}", class.name).expect("to a string");
     }
     text
 }
