@@ -14,7 +14,7 @@
 --    the order of their identifiers, each being the predecessor of the next; lookups of random
 --    keys return the node that this ring makes responsible.
 require "splay.base"
-local crypto = require "crypto"
+local dht = require "splay.dht"
 local rpc = require "splay.urpc"
 
 job = job or require("splay.utils").generate_job(arg[1], arg[2], 20001)
@@ -29,14 +29,10 @@ rpc.settings.default_timeout = 6 -- a node silent for that long has failed
 -- Protocol ------------------------------------------------------------------------------------
 
 local n = { ip = job.me.ip, port = job.me.port }
-n.id = tonumber(crypto.evp.digest("sha1", n.ip .. ":" .. n.port):sub(1, m / 4), 16)
+n.id = dht.id(n, m)
 predecessor, successors = nil, { n }
 local finger, next_finger = {}, 1
-
--- Whether id lies in the open interval (a, b) of the ring; (a, a) is all but a.
-local function between(id, a, b)
-  return misc.between_c(id, a, b) or (a == b and id ~= a)
-end
+local between = dht.between -- open interval (a, b) of the ring; (a, a) is all but a
 
 local function closest_preceding_node(id)
   for i = m, 2, -1 do

@@ -28,8 +28,13 @@ fn jobs(total: u32, first_port: u16) -> Vec<Option<Job>> {
 
 /// Runs an app at a size and expects one line that starts like this, and only good ends.
 fn prove(app: &str, total: u32, first_port: u16, proof: &str) {
+    prove_with(app, &[], total, first_port, proof);
+}
+
+/// The same with arguments.
+fn prove_with(app: &str, arguments: &[&str], total: u32, first_port: u16, proof: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../apps").join(app);
-    let outcome = host::run(&file, jobs(total, first_port), LIMIT);
+    let outcome = host::run(&file, arguments, jobs(total, first_port), LIMIT);
     let text = outcome.lines.join("\n");
     let proofs = outcome.lines.iter().filter(|line| line.starts_with(proof)).count();
     assert_eq!(proofs, 1, "`{proof}` in:\n{text}");
@@ -53,4 +58,106 @@ fn cyclon_mixes_its_views() {
 fn an_epidemic_reaches_everyone() {
     prove("epidemic.lua", 5, 26200, "all infected: 5 nodes");
     prove("epidemic.lua", 50, 26210, "all infected: 50 nodes");
+}
+
+#[test]
+fn kademlia_finds_what_was_stored() {
+    prove("kademlia.lua", 5, 27000, "table correct: 5 nodes");
+    prove("kademlia.lua", 50, 27010, "table correct: 50 nodes");
+    prove_with("kademlia.lua", &["crash=0.1"], 50, 27060, "table correct: ");
+}
+
+#[test]
+fn peer_sampling_mixes_its_views() {
+    prove("peersampling.lua", 5, 27200, "views correct: 5 nodes");
+    prove("peersampling.lua", 50, 27210, "views correct: 50 nodes");
+    prove_with("peersampling.lua", &["crash=0.1"], 50, 27260, "views correct: ");
+}
+
+#[test]
+fn t_man_sorts_nodes_into_a_shape() {
+    prove("tman.lua", 5, 27400, "ring correct: 5 nodes");
+    prove("tman.lua", 50, 27410, "ring correct: 50 nodes");
+    prove_with("tman.lua", &["crash=0.1"], 50, 27460, "ring correct: ");
+    prove_with("tman.lua", &["shape=torus"], 50, 27510, "torus correct: 50 nodes");
+}
+
+#[test]
+fn rumors_reach_nearly_everyone() {
+    prove("rumor.lua", 5, 27600, "rumors correct: 5 nodes");
+    prove("rumor.lua", 50, 27610, "rumors correct: 50 nodes");
+    prove_with("rumor.lua", &["crash=0.1"], 50, 27660, "rumors correct: ");
+    prove_with("rumor.lua", &["mode=both", "k=2"], 50, 27710, "rumors correct: 50 nodes");
+    prove_with(
+        "rumor.lua",
+        &["mode=pull", "feedback=false", "counter=false"],
+        50,
+        27760,
+        "rumors correct: 50 nodes",
+    );
+}
+
+#[test]
+fn anti_entropy_makes_copies_equal() {
+    prove("antientropy.lua", 5, 27900, "copies correct: 5 nodes");
+    prove("antientropy.lua", 50, 27910, "copies correct: 50 nodes");
+    prove_with("antientropy.lua", &["crash=0.1"], 50, 27960, "copies correct: ");
+    prove_with("antientropy.lua", &["keep=2"], 50, 28010, "copies correct: 50 nodes");
+}
+
+#[test]
+fn vivaldi_predicts_distances() {
+    prove("vivaldi.lua", 5, 28200, "coordinates correct: 5 nodes");
+    prove("vivaldi.lua", 50, 28210, "coordinates correct: 50 nodes");
+    prove_with("vivaldi.lua", &["crash=0.1"], 50, 28260, "coordinates correct: ");
+}
+
+#[test]
+fn hyparview_and_plumtree_reach_everyone() {
+    prove("hyparview.lua", 5, 28400, "broadcast correct: 5 nodes");
+    prove("hyparview.lua", 50, 28410, "broadcast correct: 50 nodes");
+    prove_with("hyparview.lua", &["crash=0.1"], 50, 28460, "broadcast correct: ");
+}
+
+#[test]
+fn pastry_routes_to_the_closest() {
+    prove("pastry.lua", 5, 26300, "ring correct: 5 nodes");
+    prove("pastry.lua", 50, 26310, "ring correct: 50 nodes");
+    prove_with("pastry.lua", &["crash=0.1"], 50, 26360, "ring correct: ");
+}
+
+#[test]
+fn scribe_reaches_the_members_of_its_groups() {
+    prove("scribe.lua", 5, 26500, "groups correct: 5 nodes");
+    prove("scribe.lua", 50, 26510, "groups correct: 50 nodes");
+    prove_with("scribe.lua", &["crash=0.1"], 50, 26560, "groups correct: ");
+}
+
+#[test]
+fn splitstream_copies_a_file_to_all() {
+    prove("splitstream.lua", 5, 26700, "file correct: 5 nodes, 524288 bytes");
+    let file = concat!("file=", env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
+    prove_with("splitstream.lua", &[file], 50, 26710, "file correct: 50 nodes");
+    prove_with("splitstream.lua", &["rate=64", "crash=0.1"], 50, 26760, "file correct: ");
+}
+
+#[test]
+fn a_web_cache_gives_what_the_origin_has() {
+    prove("webcache.lua", 5, 27000, "cache correct: 5 nodes");
+    prove("webcache.lua", 50, 27010, "cache correct: 50 nodes");
+    prove_with("webcache.lua", &["crash=0.1"], 50, 27060, "cache correct: ");
+}
+
+#[test]
+fn raft_agrees_on_a_log() {
+    prove("raft.lua", 5, 27300, "log correct: 5 nodes, 100 requests");
+    prove("raft.lua", 50, 27310, "log correct: 50 nodes, 1000 requests");
+    prove_with("raft.lua", &["crash=0.1"], 50, 27360, "log correct: ");
+}
+
+#[test]
+fn a_key_value_store_keeps_what_it_acknowledged() {
+    prove("kvstore.lua", 5, 27420, "store correct: 5 nodes, 6 keys, 50 writes");
+    prove("kvstore.lua", 50, 27430, "store correct: 50 nodes, 60 keys, 500 writes");
+    prove_with("kvstore.lua", &["crash=0.1"], 50, 27490, "store correct: ");
 }

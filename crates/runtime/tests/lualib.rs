@@ -35,7 +35,7 @@ fn library_tests_pass() {
     assert!(!files.is_empty(), "no test file");
     let mut failed = Vec::new();
     for file in files {
-        let outcome = host::run(&file, vec![None], LIMIT);
+        let outcome = host::run(&file, &[], vec![None], LIMIT);
         let summary = outcome.lines.last().map_or("no output", String::as_str);
         println!("{}: {summary}", file.display());
         if outcome.ends != [EndReason::Exit(0)] || !summary.ends_with(" passed, 0 failed") {

@@ -16,7 +16,7 @@ pub const MODULE: Module = Module {
 };
 
 /// Writes padding, does not insist on it when reading.
-const ENGINE: GeneralPurpose = GeneralPurpose::new(
+pub(super) const ENGINE: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)

@@ -6,8 +6,10 @@ mod benc;
 mod crypto;
 mod data_bits;
 mod events;
+mod http;
 mod job;
 mod json;
+mod mime;
 mod misc;
 mod rpc;
 pub(crate) mod sandbox;
@@ -21,6 +23,7 @@ use crate::vm::{Ctx, Module, Stack};
 /// Every native module that `require` can open.
 pub static MODULES: &[Module] = &[
     events::MODULE,
+    mime::MODULE,
     misc::MODULE,
     base::MODULE,
     base64::MODULE,
@@ -28,12 +31,14 @@ pub static MODULES: &[Module] = &[
     crypto::MODULE,
     crypto::MD5_MODULE,
     data_bits::MODULE,
+    http::MODULE,
     json::MODULE,
     rpc::RPC,
     rpc::URPC,
     rpc::RPCQ,
     sandbox::MODULE,
     socket::MODULE,
+    socket::tls::MODULE,
 ];
 
 /// Sets the native globals.

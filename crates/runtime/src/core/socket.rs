@@ -10,8 +10,12 @@ mod options;
 mod receive;
 mod select;
 mod stream;
+pub mod tls;
 
+use std::ffi::CStr;
 use std::time::Duration;
+
+use mlua::ffi;
 
 use super::events::deadline_in;
 use super::function_table;
@@ -25,34 +29,33 @@ use object::{Class, Library, fail, one, push_address, refuse, this};
 /// The module.
 pub const MODULE: Module = Module { name: "splay.socket_core", open };
 
+/// Methods of connections.
+const TCP_METHODS: &[(&CStr, ffi::lua_CFunction)] = &[
+    (c"connect", stream::connect),
+    (c"bind", stream::bind),
+    (c"listen", stream::listen),
+    (c"accept", stream::accept),
+    (c"send", stream::send),
+    (c"receive", stream::receive_),
+    (c"shutdown", stream::shutdown),
+    (c"close", close),
+    (c"settimeout", settimeout),
+    (c"gettimeout", gettimeout),
+    (c"getsockname", getsockname),
+    (c"getpeername", getpeername),
+    (c"setoption", options::setoption),
+    (c"getoption", options::getoption),
+    (c"getstats", getstats),
+    (c"setstats", setstats),
+    (c"getfamily", getfamily),
+    (c"getfd", getfd),
+    (c"setfd", setfd),
+    (c"dirty", dirty),
+];
+
 fn open(cx: &Ctx, stack: Stack) {
     let library = cx.extension::<Library>();
-    let tcp = object::make_metatable(
-        stack,
-        "tcp",
-        &[
-            (c"connect", stream::connect),
-            (c"bind", stream::bind),
-            (c"listen", stream::listen),
-            (c"accept", stream::accept),
-            (c"send", stream::send),
-            (c"receive", stream::receive_),
-            (c"shutdown", stream::shutdown),
-            (c"close", close),
-            (c"settimeout", settimeout),
-            (c"gettimeout", gettimeout),
-            (c"getsockname", getsockname),
-            (c"getpeername", getpeername),
-            (c"setoption", options::setoption),
-            (c"getoption", options::getoption),
-            (c"getstats", getstats),
-            (c"setstats", setstats),
-            (c"getfamily", getfamily),
-            (c"getfd", getfd),
-            (c"setfd", setfd),
-            (c"dirty", dirty),
-        ],
-    );
+    let tcp = object::make_metatable(stack, "tcp", TCP_METHODS);
     let udp = object::make_metatable(
         stack,
         "udp",
@@ -126,7 +129,7 @@ impl Request for Sleep {
     fn release(&mut self, _: &Ctx, _: crate::scheduler::threads::ThreadId) {}
 }
 
-fn optional_u64(stack: Stack, key: &std::ffi::CStr) -> Option<u64> {
+fn optional_u64(stack: Stack, key: &CStr) -> Option<u64> {
     stack.field(1, key);
     let number = stack.number(-1).filter(|number| *number >= 0.0);
     stack.pop(1);

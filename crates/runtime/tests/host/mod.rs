@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use splay_protocol::Job;
+use splay_protocol::seed::instance_seed;
 use splay_runtime::host::{EndReason, InstanceConfig, Mode, Report, WorkerConfig};
 use splay_runtime::program::Program;
 use splay_runtime::real::RealDriver;
@@ -22,7 +23,7 @@ pub struct Outcome {
 }
 
 /// Runs a program, one instance for each job, until all have ended or `limit` has passed.
-pub fn run(file: &Path, jobs: Vec<Option<Job>>, limit: Duration) -> Outcome {
+pub fn run(file: &Path, arguments: &[&str], jobs: Vec<Option<Job>>, limit: Duration) -> Outcome {
     let program = Arc::new(Program::load(file).expect("program loads"));
     let outcome = Rc::new(RefCell::new(Outcome::default()));
     let collected = outcome.clone();
@@ -42,12 +43,12 @@ pub fn run(file: &Path, jobs: Vec<Option<Job>>, limit: Duration) -> Outcome {
     for (number, job) in (1..).zip(jobs) {
         let config = InstanceConfig {
             program: program.clone(),
-            arguments: Vec::new(),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
             job,
             mode: Mode::Hosted,
             jit: false,
             compact: false,
-            seed: Some(number.into()),
+            seed: Some(instance_seed(1, number)),
             max_memory_bytes: None,
         };
         worker.start(number, config);

@@ -11,6 +11,7 @@ use mlua::ffi;
 use rustc_hash::FxHashMap;
 
 use super::guard::{self, Restricted};
+use super::tls::layer::Layer;
 use crate::driver::{Family, SocketId, SocketOption, Transport};
 use crate::native;
 use crate::vm::{Ctx, NativeError, Return, Stack, State, enter_always};
@@ -71,6 +72,8 @@ pub(super) struct Sock {
     /// Options set before there was a socket.
     #[allow(clippy::box_collection)]
     early_options: RefCell<Option<Box<Vec<SocketOption>>>>,
+    /// What encrypts, if anything does.
+    layer: RefCell<Option<Rc<Layer>>>,
 }
 
 /// What a userdata of ours contains. The mark tells it from any other userdata.
@@ -87,6 +90,8 @@ static MARK: u8 = 0;
 #[derive(Default)]
 pub(super) struct Library {
     pub(super) metatables: Cell<[i32; 2]>,
+    /// Of connections under TLS, once there may be any.
+    pub(super) secure_metatable: Cell<i32>,
     pub(super) open: RefCell<FxHashMap<SocketId, Weak<Sock>>>,
 }
 
@@ -108,6 +113,7 @@ impl Sock {
             birth: Cell::new(birth),
             has_fields: Cell::new(false),
             early_options: RefCell::default(),
+            layer: RefCell::default(),
         }
     }
 
@@ -192,6 +198,9 @@ impl Sock {
         if self.closed.replace(true) {
             return;
         }
+        if let Some(layer) = self.layer.take() {
+            layer.finish(cx, self);
+        }
         self.buffer.take();
         self.head.set(0);
         guard::closed(cx, self.transport());
@@ -205,7 +214,50 @@ impl Sock {
 
     /// Whether bytes are buffered.
     pub(super) fn is_dirty(&self) -> bool {
-        !self.buffer.borrow().is_empty()
+        !self.buffer.borrow().is_empty() || self.layer().is_some_and(|layer| layer.is_dirty())
+    }
+
+    /// What encrypts, if anything does.
+    pub(super) fn layer(&self) -> Option<Rc<Layer>> {
+        self.layer.borrow().clone()
+    }
+
+    /// Receives as the driver does: 0 is the end.
+    pub(super) fn receive_some(&self, cx: &Ctx, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.layer() {
+            Some(layer) => layer.receive(cx, self, buffer),
+            None => self.receive_raw(cx, buffer),
+        }
+    }
+
+    /// Sends as the driver does: a part of `data`.
+    pub(super) fn send_some(&self, cx: &Ctx, data: &[u8]) -> io::Result<usize> {
+        match self.layer() {
+            Some(layer) => layer.send(cx, self, data),
+            None => self.send_raw(cx, data),
+        }
+    }
+
+    /// Sends what was taken from the program and is not with the driver yet.
+    pub(super) fn flush(&self, cx: &Ctx) -> io::Result<()> {
+        match self.layer() {
+            Some(layer) if layer.has_unsent() => layer.flush(cx, self),
+            _ => Ok(()),
+        }
+    }
+
+    /// Receives what is on the wire, and counts it.
+    pub(super) fn receive_raw(&self, cx: &Ctx, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = cx.driver().recv(self.open_id()?, buffer)?;
+        self.count_received(cx, count);
+        Ok(count)
+    }
+
+    /// Puts bytes on the wire, and counts them.
+    pub(super) fn send_raw(&self, cx: &Ctx, data: &[u8]) -> io::Result<usize> {
+        let count = cx.driver().send(self.open_id()?, data)?;
+        self.count_sent(cx, count);
+        Ok(count)
     }
 
     /// Takes the buffered bytes out; [`Sock::put_back`] returns what is not used.
@@ -301,13 +353,35 @@ pub(super) fn create(
     if let Some(id) = id {
         library.open.borrow_mut().insert(id, Rc::downgrade(&sock));
     }
+    let metatable = library.metatables.get()[usize::from(sock.transport() == Transport::Udp)];
+    push_object(stack, sock.clone(), metatable);
+    sock
+}
+
+fn push_object(stack: Stack, sock: Rc<Sock>, metatable: i32) {
     let memory = stack.new_userdata(size_of::<Handle>()).cast::<Handle>();
-    let handle = Handle { mark: &raw const MARK, sock: Some(sock.clone()) };
+    let handle = Handle { mark: &raw const MARK, sock: Some(sock) };
     // SAFETY: a fresh userdata of this size, 8-aligned; nothing reads it before it is filled.
     unsafe { memory.write(handle) };
-    stack.stored(library.metatables.get()[usize::from(sock.transport() == Transport::Udp)]);
+    stack.stored(metatable);
     stack.set_metatable(-2);
-    sock
+}
+
+/// Makes an object that takes over a connection and encrypts it; the old object is closed.
+pub(super) fn create_secure(cx: &Ctx, stack: Stack, plain: &Sock, layer: Layer) {
+    let library = cx.extension::<Library>();
+    let sock = Rc::new(Sock::new(Class::Client, plain.opened.get(), plain.id.take(), plain.birth.get()));
+    plain.closed.set(true);
+    sock.bound.set(plain.bound.get());
+    sock.attempt.set(Attempt::Done);
+    sock.timeout.set(plain.timeout.get());
+    sock.sent.set(plain.sent.get());
+    sock.received.set(plain.received.get());
+    sock.layer.replace(Some(Rc::new(layer)));
+    if let Some(id) = sock.id.get() {
+        library.open.borrow_mut().insert(id, Rc::downgrade(&sock));
+    }
+    push_object(stack, sock, library.secure_metatable.get());
 }
 
 fn handle(stack: Stack, index: i32) -> Option<*mut Handle> {
@@ -358,9 +432,10 @@ unsafe extern "C-unwind" fn collect(state: State) -> std::ffi::c_int {
 native! {
     /// `__tostring`
     fn display(cx, stack) {
-        let name = match sock_at(stack, 1).map(|sock| sock.transport()) {
-            Some(Transport::Tcp) => "TCP",
-            Some(Transport::Udp) => "UDP",
+        let name = match sock_at(stack, 1).map(|sock| (sock.transport(), sock.layer().is_some())) {
+            Some((Transport::Tcp, false)) => "TCP",
+            Some((Transport::Tcp, true)) => "TLS",
+            Some((Transport::Udp, _)) => "UDP",
             None => "closed",
         };
         stack.push_str(&format!("#SE ({name}): {:p}", stack.userdata(1)));

@@ -95,14 +95,13 @@ impl Receive {
                 return Step::Failed(RESTRICTED.to_owned());
             }
             let step = with_scratch(|scratch| {
-                let received = self.sock.open_id().and_then(|id| cx.driver().recv(id, scratch));
+                let received = self.sock.receive_some(cx, scratch);
                 match received {
                     Ok(0) if self.pattern == Pattern::All && self.data.len() > self.prefix => {
                         Some(Step::Done)
                     }
                     Ok(0) => Some(Step::Failed("closed".to_owned())),
                     Ok(count) => {
-                        self.sock.count_received(cx, count);
                         let (used, over) = self.take(&scratch[..count]);
                         if used < count {
                             self.sock.put_back(scratch[used..count].to_vec(), 0);

@@ -313,18 +313,17 @@ struct Send {
 
 /// Sends until all is taken; `None`: no room. Counts what was taken in `done`.
 fn try_send(cx: &Ctx, sock: &Sock, data: &[u8], done: &mut usize) -> Option<Result<(), String>> {
-    while *done < data.len() {
-        let sent = sock.open_id().and_then(|id| cx.driver().send(id, &data[*done..]));
-        match sent {
-            Ok(count) => {
-                *done += count;
-                sock.count_sent(cx, count);
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
-            Err(error) => return Some(Err(text(&error))),
+    let mut send = || {
+        while *done < data.len() {
+            *done += sock.send_some(cx, &data[*done..])?;
         }
+        sock.flush(cx)
+    };
+    match send() {
+        Ok(()) => Some(Ok(())),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+        Err(error) => Some(Err(text(&error))),
     }
-    Some(Ok(()))
 }
 
 fn push_sent(stack: Stack, result: Result<(), &str>, last: usize) -> i32 {

@@ -1,0 +1,188 @@
+//! Every app of apps/ proves its property at 5 and at 50 nodes in virtual time.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use splay_protocol::seed::instance_seed;
+use splay_protocol::{Job, ListType, Node};
+use splay_runtime::host::{EndReason, InstanceConfig, Mode, Report, WorkerConfig};
+use splay_runtime::program::Program;
+use splay_runtime::worker::{Step, Worker};
+use splay_simulator::{NetworkConfig, VirtualDriver};
+
+/// Longest virtual time; an app gives up by itself before.
+const LIMIT: Duration = Duration::from_secs(600);
+/// What a packet takes in a wide area: apps must not count on answers within the millisecond.
+const LATENCY: Duration = Duration::from_millis(20);
+
+fn job(position: u32, nodes: &Arc<[Node]>) -> Job {
+    Job {
+        reference: "test".into(),
+        me: nodes[position as usize - 1].clone(),
+        position,
+        total: u32::try_from(nodes.len()).expect("few nodes"),
+        list_type: ListType::Head,
+        nodes: nodes.clone(),
+    }
+}
+
+/// Runs an app at a size and expects one line that starts like this, and only good ends.
+fn prove(app: &str, arguments: &[&str], total: u32, proof: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../apps").join(app);
+    let program = Arc::new(Program::load(&file).expect("program loads"));
+    let nodes: Arc<[Node]> = (1..=total)
+        .map(|n| Node { ip: "127.0.0.1".into(), port: 20000 + u16::try_from(n).expect("few nodes") })
+        .collect();
+    let lines = Rc::new(RefCell::new(Vec::new()));
+    let ends = Rc::new(RefCell::new(Vec::new()));
+    let (heard, ended) = (lines.clone(), ends.clone());
+    let sink = Box::new(move |report: Report| match report {
+        Report::Output { line, .. } => {
+            heard.borrow_mut().push(String::from_utf8_lossy(&line).trim_end().to_owned());
+        }
+        Report::ThreadDied { error, .. } => heard.borrow_mut().push(format!("thread died: {error}")),
+        Report::Ended { reason, .. } => ended.borrow_mut().push(reason),
+        Report::Started { .. } => {}
+    });
+    let driver = VirtualDriver::new(1, &NetworkConfig { latency: LATENCY, ..NetworkConfig::default() });
+    let mut worker = Worker::new(Box::new(driver), WorkerConfig::default(), sink);
+    for position in 1..=total {
+        let config = InstanceConfig {
+            program: program.clone(),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            job: Some(job(position, &nodes)),
+            mode: Mode::Hosted,
+            jit: false,
+            compact: false,
+            seed: Some(instance_seed(1, position)),
+            max_memory_bytes: None,
+        };
+        worker.start(position, config);
+    }
+    while worker.now() < LIMIT && !matches!(worker.step(Some(LIMIT)).expect("step"), Step::Empty) {}
+    let now = worker.now();
+    drop(worker);
+    let text = lines.borrow().join("\n");
+    let proofs: Vec<String> = lines.take().into_iter().filter(|line| line.starts_with(proof)).collect();
+    assert_eq!(proofs.len(), 1, "`{proof}` in:\n{text}");
+    assert_eq!(ends.take(), vec![EndReason::Exit(0); total as usize], "{text}");
+    assert!(!text.contains("thread died"), "{text}");
+    assert!(now < LIMIT, "{} only at the limit", proofs[0]);
+}
+
+#[test]
+fn chord_closes_its_ring() {
+    prove("chord.lua", &[], 5, "ring correct: 5 nodes");
+    prove("chord.lua", &[], 50, "ring correct: 50 nodes");
+}
+
+#[test]
+fn cyclon_mixes_its_views() {
+    prove("cyclon.lua", &[], 5, "overlay correct: 5 nodes");
+    prove("cyclon.lua", &[], 50, "overlay correct: 50 nodes");
+}
+
+#[test]
+fn an_epidemic_reaches_everyone() {
+    prove("epidemic.lua", &[], 5, "all infected: 5 nodes");
+    prove("epidemic.lua", &[], 50, "all infected: 50 nodes");
+}
+
+#[test]
+fn kademlia_finds_what_was_stored() {
+    prove("kademlia.lua", &[], 5, "table correct: 5 nodes");
+    prove("kademlia.lua", &[], 50, "table correct: 50 nodes");
+    prove("kademlia.lua", &["crash=0.1"], 50, "table correct: ");
+}
+
+#[test]
+fn peer_sampling_mixes_its_views() {
+    prove("peersampling.lua", &[], 5, "views correct: 5 nodes");
+    prove("peersampling.lua", &[], 50, "views correct: 50 nodes");
+    prove("peersampling.lua", &["crash=0.1"], 50, "views correct: ");
+}
+
+#[test]
+fn t_man_sorts_nodes_into_a_shape() {
+    prove("tman.lua", &[], 5, "ring correct: 5 nodes");
+    prove("tman.lua", &[], 50, "ring correct: 50 nodes");
+    prove("tman.lua", &["crash=0.1"], 50, "ring correct: ");
+    prove("tman.lua", &["shape=torus"], 50, "torus correct: 50 nodes");
+}
+
+#[test]
+fn rumors_reach_nearly_everyone() {
+    prove("rumor.lua", &[], 5, "rumors correct: 5 nodes");
+    prove("rumor.lua", &[], 50, "rumors correct: 50 nodes");
+    prove("rumor.lua", &["crash=0.1"], 50, "rumors correct: ");
+    prove("rumor.lua", &["mode=both", "k=2"], 50, "rumors correct: 50 nodes");
+    prove("rumor.lua", &["mode=pull", "feedback=false", "counter=false"], 50, "rumors correct: 50 nodes");
+}
+
+#[test]
+fn anti_entropy_makes_copies_equal() {
+    prove("antientropy.lua", &[], 5, "copies correct: 5 nodes");
+    prove("antientropy.lua", &[], 50, "copies correct: 50 nodes");
+    prove("antientropy.lua", &["crash=0.1"], 50, "copies correct: ");
+    prove("antientropy.lua", &["keep=2"], 50, "copies correct: 50 nodes");
+}
+
+#[test]
+fn vivaldi_predicts_distances() {
+    prove("vivaldi.lua", &[], 5, "coordinates correct: 5 nodes");
+    prove("vivaldi.lua", &[], 50, "coordinates correct: 50 nodes");
+    prove("vivaldi.lua", &["crash=0.1"], 50, "coordinates correct: ");
+}
+
+#[test]
+fn hyparview_and_plumtree_reach_everyone() {
+    prove("hyparview.lua", &[], 5, "broadcast correct: 5 nodes");
+    prove("hyparview.lua", &[], 50, "broadcast correct: 50 nodes");
+    prove("hyparview.lua", &["crash=0.1"], 50, "broadcast correct: ");
+}
+
+#[test]
+fn pastry_routes_to_the_closest() {
+    prove("pastry.lua", &[], 5, "ring correct: 5 nodes");
+    prove("pastry.lua", &[], 50, "ring correct: 50 nodes");
+    prove("pastry.lua", &["crash=0.1"], 50, "ring correct: ");
+}
+
+#[test]
+fn scribe_reaches_the_members_of_its_groups() {
+    prove("scribe.lua", &[], 5, "groups correct: 5 nodes");
+    prove("scribe.lua", &[], 50, "groups correct: 50 nodes");
+    prove("scribe.lua", &["crash=0.1"], 50, "groups correct: ");
+}
+
+#[test]
+fn splitstream_copies_a_file_to_all() {
+    prove("splitstream.lua", &[], 5, "file correct: 5 nodes, 524288 bytes");
+    let file = concat!("file=", env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
+    prove("splitstream.lua", &[file], 50, "file correct: 50 nodes");
+    prove("splitstream.lua", &["rate=64", "crash=0.1"], 50, "file correct: ");
+}
+
+#[test]
+fn a_web_cache_gives_what_the_origin_has() {
+    prove("webcache.lua", &[], 5, "cache correct: 5 nodes");
+    prove("webcache.lua", &[], 50, "cache correct: 50 nodes");
+    prove("webcache.lua", &["crash=0.1", "entries=10"], 50, "cache correct: ");
+}
+
+#[test]
+fn raft_agrees_on_a_log() {
+    prove("raft.lua", &[], 5, "log correct: 5 nodes, 100 requests");
+    prove("raft.lua", &[], 50, "log correct: 50 nodes, 1000 requests");
+    prove("raft.lua", &["crash=0.1"], 50, "log correct: ");
+}
+
+#[test]
+fn a_key_value_store_keeps_what_it_acknowledged() {
+    prove("kvstore.lua", &[], 5, "store correct: 5 nodes, 6 keys, 50 writes");
+    prove("kvstore.lua", &[], 50, "store correct: 50 nodes, 60 keys, 500 writes");
+    prove("kvstore.lua", &["crash=0.1"], 50, "store correct: ");
+}
