@@ -167,3 +167,24 @@ fn splitstream_copies_a_file_to_all() {
     prove("splitstream.lua", &[file], 50, "file correct: 50 nodes");
     prove("splitstream.lua", &["rate=64", "crash=0.1"], 50, "file correct: ");
 }
+
+#[test]
+fn a_web_cache_gives_what_the_origin_has() {
+    prove("webcache.lua", &[], 5, "cache correct: 5 nodes");
+    prove("webcache.lua", &[], 50, "cache correct: 50 nodes");
+    prove("webcache.lua", &["crash=0.1", "entries=10"], 50, "cache correct: ");
+}
+
+#[test]
+fn raft_agrees_on_a_log() {
+    prove("raft.lua", &[], 5, "log correct: 5 nodes, 100 requests");
+    prove("raft.lua", &[], 50, "log correct: 50 nodes, 1000 requests");
+    prove("raft.lua", &["crash=0.1"], 50, "log correct: ");
+}
+
+#[test]
+fn a_key_value_store_keeps_what_it_acknowledged() {
+    prove("kvstore.lua", &[], 5, "store correct: 5 nodes, 6 keys, 50 writes");
+    prove("kvstore.lua", &[], 50, "store correct: 50 nodes, 60 keys, 500 writes");
+    prove("kvstore.lua", &["crash=0.1"], 50, "store correct: ");
+}

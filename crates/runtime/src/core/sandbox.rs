@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::{InstanceConfig, Mode, Sandbox};
 use crate::native;
-use crate::vm::{Ctx, Kind, Module, NativeError, Return, Stack, is_library, load_file, push_library};
+use crate::vm::{Ctx, Kind, Module, NativeError, Return, Stack, is_library, load_source, push_library};
 
 use super::function_table;
 
@@ -25,6 +25,8 @@ pub const MODULE: Module = Module {
 /// Embedded libraries that a sandboxed program may not require: parts of other libraries and of
 /// the runtime, and what is of use by hand alone. Every other embedded library is permitted.
 const REFUSED: &[&str] = &[
+    "socket.http_connection",
+    "socket.smtp_message",
     "splay.compat51",
     "splay.misc_more",
     "splay.prelude",
@@ -89,7 +91,7 @@ pub(crate) fn denied_by(message: &str) -> Option<&'static str> {
     (kind == if is_global { "global" } else { "field" }).then_some(full)
 }
 
-/// File of one of the program's own modules: `a.b` is `a/b.lua` or `a/b/init.lua` beside it.
+/// File of one of the program's own modules: `a.b` is `a/b.lua` or `a/b/init.lua` in its folder.
 /// Names are words with dots between, so none leads out of the folder.
 fn own_file(directory: &Path, name: &str) -> Option<PathBuf> {
     let is_word = |word: &str| {
@@ -98,8 +100,17 @@ fn own_file(directory: &Path, name: &str) -> Option<PathBuf> {
     if !name.split('.').all(is_word) {
         return None;
     }
-    let base = directory.join(name.replace('.', "/"));
-    [base.with_extension("lua"), base.join("init.lua")].into_iter().find(|file| file.is_file())
+    let base = PathBuf::from(name.replace('.', "/"));
+    [base.with_extension("lua"), base.join("init.lua")]
+        .into_iter()
+        .find(|file| directory.join(file).is_file())
+}
+
+/// Loads one of the program's own modules; messages name the file without the host's folders.
+fn load_own(stack: Stack, directory: &Path, file: &Path) -> Result<(), String> {
+    let source = std::fs::read(directory.join(file))
+        .map_err(|error| format!("cannot open {}: {error}", file.display()))?;
+    load_source(stack, &format!("@{}", file.display()), &source)
 }
 
 fn sandbox(cx: &Ctx) -> Result<&Sandbox, NativeError> {
@@ -141,12 +152,10 @@ native! {
     fn own(cx, stack) {
         let name = stack.check_bytes(1)?;
         let files = cx.extension::<Own>();
-        let file = match (std::str::from_utf8(name), files.directory.get()) {
-            (Ok(name), Some(directory)) => own_file(directory, name),
-            _ => None,
-        };
+        let Some(directory) = files.directory.get() else { return Ok(Return::Values(0)) };
+        let file = std::str::from_utf8(name).ok().and_then(|name| own_file(directory, name));
         let Some(file) = file else { return Ok(Return::Values(0)) };
-        if let Err(message) = load_file(stack, &file) {
+        if let Err(message) = load_own(stack, directory, &file) {
             stack.push_nil();
             stack.push_str(&message);
             return Ok(Return::Values(2));
@@ -201,12 +210,13 @@ mod tests {
 
     #[test]
     fn own_modules_stay_in_their_folder() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        std::fs::write(std::env::temp_dir().join("splay_outside.lua"), "").unwrap();
-        for name in ["", ".", "..", "../lib", "a..b", "/etc/passwd", "a/b", "src/lib", ".cargo", "a\0b"] {
-            assert_eq!(own_file(folder, name), None, "{name:?}");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lualib/splay");
+        for name in ["", ".", "..", "../json", "a..b", "/etc/passwd", "meta/globals", ".log", "log.", "log\0"]
+        {
+            assert_eq!(own_file(&folder, name), None, "{name:?}");
         }
-        assert_eq!(own_file(&std::env::temp_dir(), "splay_outside").unwrap().extension().unwrap(), "lua");
+        assert_eq!(own_file(&folder, "log").unwrap(), Path::new("log.lua"));
+        assert_eq!(own_file(&folder.join(".."), "splay.log").unwrap(), Path::new("splay/log.lua"));
     }
 
     #[test]

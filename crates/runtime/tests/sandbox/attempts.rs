@@ -556,16 +556,35 @@ pub const EXHAUSTING: &[(&str, &str)] = &[
     "##,
     ),
     (
-        "memory",
+        "memory of tables",
         r##"
+        print("contained")
         local hog = {}
         check(not pcall(function() while true do hog[#hog + 1] = ("x"):rep(1e5) .. #hog end end), "tables")
-        hog = nil
-        check(not pcall(function() local s = "x" while true do s = s .. s end end), "strings")
+        check(collectgarbage("count") < 21 * 1024, "count")
+    "##,
+    ),
+    (
+        "memory of strings",
+        r##"
         check(not pcall(string.rep, "x", 1e9), "rep")
-        check(not pcall(function() local t = {} while true do t = { t, {}, {} } end end), "nested")
-        check(not pcall(function() local c = {} while true do c[#c + 1] = coroutine.create(print) end end))
+        check(not pcall(function() local s = "x" while true do s = s .. s end end), "strings")
         print("contained")
+    "##,
+    ),
+    (
+        "memory of coroutines",
+        r##"
+        print("contained")
+        check(not pcall(function() local c = {} while true do c[#c + 1] = coroutine.create(print) end end))
+    "##,
+    ),
+    (
+        "memory without a collector",
+        r##"
+        print("contained")
+        collectgarbage("stop")
+        while true do local t = { {} } end
     "##,
     ),
     (
@@ -585,8 +604,6 @@ pub const EXHAUSTING: &[(&str, &str)] = &[
         r##"
         local function f() return f() + 1 end
         check(not pcall(f))
-        local function g(...) return g(1, ...) end
-        check(not pcall(g))
         local t = setmetatable({}, {})
         getmetatable(t).__index = function(t, k) return t[k .. "x"] end
         check(not pcall(function() return t.x end))
@@ -598,27 +615,75 @@ pub const EXHAUSTING: &[(&str, &str)] = &[
         r##"
         local t = setmetatable({}, { __tostring = function(t) print(t) return "x" end })
         check(not pcall(print, t), "print")
+        local f = setmetatable({}, { __tostring = function(t) return ("%s"):format(t) end })
+        check(not pcall(tostring, f), "format")
         local function gsub() return (("x"):gsub("x", gsub)) end
         check(not pcall(gsub), "gsub")
         local function sort() table.sort({ 2, 1 }, sort) end
         check(not pcall(sort), "sort")
+        local time = setmetatable({}, { __index = function(t) return os.time(t) end })
+        check(not pcall(os.time, time), "time")
+        package.preload.me = function() package.loaded.me = nil return require "me" end
+        check(not pcall(require, "me"), "require")
+        require "splay.base"
+        local node = setmetatable({}, { __index = function(t) return socket.connect(t) end })
+        check(not pcall(socket.connect, node), "socket")
+        print("contained")
+    "##,
+    ),
+    (
+        "recursion through handlers",
+        r##"
         local function nest() pcall(nest) end
         nest()
         local function handler() return xpcall(error, handler) end
         xpcall(error, handler)
-        package.preload.me = function() package.loaded.me = nil return require "me" end
-        check(not pcall(require, "me"), "require")
-        local json = require "cjson"
+        print("contained")
+    "##,
+    ),
+    (
+        "deep data at the bottom of the stack",
+        r##"
+        local json, benc = require "cjson", require "splay.benc"
+        local deep = {}
+        for _ = 1, 990 do deep = { deep } end
+        local text = json.encode(deep)
+        local code = ("("):rep(150) .. "1" .. (")"):rep(150)
+        local function at_bottom(f, ...)
+          local arguments, level = { ... }, 0
+          local function down()
+            level = level + 1
+            if level > 30 and level % 4 == 0 then pcall(f, unpack(arguments)) end
+            return (("x"):gsub("x", down))
+          end
+          check(not pcall(down))
+        end
+        at_bottom(json.encode, deep) at_bottom(json.decode, text)
+        at_bottom(benc.encode, deep) at_bottom(benc.decode, ("l"):rep(128))
+        at_bottom(loadstring, "return " .. code)
+        at_bottom(string.match, ("a"):rep(300), ("(a)"):rep(30) .. "x")
+        print("contained")
+    "##,
+    ),
+    (
+        "deep data",
+        r##"
+        local json, benc = require "cjson", require "splay.benc"
         local deep = {}
         for _ = 1, 1e5 do deep = { deep } end
         check(not pcall(json.encode, deep), "json")
-        check(not pcall(json.decode, ("["):rep(1e6)), "json decode")
-        local benc = require "splay.benc"
-        pcall(benc.encode, deep) pcall(benc.decode, ("l"):rep(1e6))
-        check(not loadstring("return " .. ("("):rep(1e5) .. "1" .. (")"):rep(1e5)), "parser")
-        check(not loadstring(("do "):rep(1e5)), "blocks")
-        pcall(string.find, ("a"):rep(3e5), ("(a"):rep(32)) pcall(string.rep, "x", -1)
-        pcall(string.match, ("a"):rep(3e5), ".-b")
+        check(not pcall(json.decode, ("["):rep(1e5)), "json decode")
+        pcall(benc.encode, deep) pcall(benc.decode, ("l"):rep(1e5))
+        check(not loadstring("return " .. ("("):rep(1e4) .. "1" .. (")"):rep(1e4)), "parser")
+        check(not loadstring(("do "):rep(1e4)), "blocks")
+        print("contained")
+    "##,
+    ),
+    (
+        "patterns",
+        r##"
+        check(not pcall(string.find, ("a"):rep(40), ("(a"):rep(40)), "captures")
+        pcall(string.match, ("a"):rep(1e4), ".-b")
         print("contained")
     "##,
     ),

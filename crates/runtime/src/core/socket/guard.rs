@@ -112,7 +112,15 @@ pub fn may_contact(cx: &Ctx, host: &str) -> Result<(), Restricted> {
 
 /// Whether an address may be contacted.
 pub fn may_reach(cx: &Ctx, address: IpAddr) -> Result<(), Restricted> {
-    check(cx, |guard| guard.may_contact(&address.to_canonical().to_string()))
+    check(cx, |guard| {
+        let address = address.to_canonical();
+        if address.is_unspecified() {
+            // The system takes it for the machine itself.
+            guard.may_contact("127.0.0.1")?;
+            guard.may_contact("::1")?;
+        }
+        guard.may_contact(&address.to_string())
+    })
 }
 
 /// Whether so many more bytes may be sent.
