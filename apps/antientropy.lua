@@ -8,7 +8,8 @@
 -- Run:    splay run apps/antientropy.lua -n 50      (a head list of all nodes)
 --    or:  splay lua apps/antientropy.lua POSITION TOTAL, once per node
 -- Parameters: mode=both (push, pull or both), writes=5 (of each node to its own entry), period=0.25
---    (seconds), keep=60 (seconds a death certificate lives), crash=0 (probability), stay.
+--    (seconds; more for over 625 nodes), keep=60 (seconds that a death certificate lives), crash=0
+--    (probability), stay.
 -- Prints: `copies correct: 50 nodes, 76 entries, equal after 5.1 s` (death certificates included)
 --    or `copies wrong: reason`, once, on the first node; then all end.
 -- Proves: after nodes have written their own entry several times, all written one entry at the
@@ -22,8 +23,10 @@ local rpc = require "splay.rpcq" -- whole databases may be larger than a datagra
 
 job = job or require("splay.utils").generate_job(arg[1], arg[2], 20001)
 
+local total = job.total or #job.nodes
 local p = cli.parameters {
-  mode = "both", writes = 5, period = 0.25, keep = 60, crash = 0, stay = false,
+  mode = "both", writes = 5, period = math.max(0.25, total / 2500), keep = 60, crash = 0,
+  stay = false,
 }
 local others = require("splay.nodes").without(job.nodes, job.me)
 rpc.settings.default_timeout = 3

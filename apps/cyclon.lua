@@ -3,45 +3,44 @@
 -- S. Voulgaris, D. Gavidia, M. van Steen, "CYCLON: Inexpensive Membership Management for
 -- Unstructured P2P Overlays", Journal of Network and Systems Management 13(2), 2005: the
 -- enhanced shuffle of section 2.2. Left out: joining by random walks (nodes start with a few
--- random entries of their list).
+-- random entries of their list). Added: a partner whose place stays empty comes back, or views
+-- would shrink where nodes are few and have the same entries.
 --
 -- Run:    splay run apps/cyclon.lua -n 50       (a head list of all nodes, or a random one)
 --    or:  splay lua apps/cyclon.lua POSITION TOTAL, once per node
+-- Parameters: c=8 (entries of a view), l=4 (entries exchanged), period=0.25 (seconds; more for over
+--    625 nodes), crash=0 (probability), stay.
 -- Prints: `overlay correct: 50 nodes, views of 8, in-degree 5 to 12` or `overlay wrong: reason`,
---    once, on the first node; then all end. A last argument `stay` keeps the overlay running.
--- Proves: walking from the first node along views reaches every node of the job (so each is in
---    somebody's view); views are full, contain no node twice and never their owner; no node is
---    in more than four times as many views as it has entries.
+--    once, on the first node; then all end.
+-- Proves: walking from the first node along views reaches every living node (so each is in
+--    somebody's view); views are full but for an entry, contain no node twice, never their owner,
+--    and no dead node; no node is in more than four times as many views as they have entries.
 require "splay.base"
+local cli, proof = require "splay.cli", require "splay.proof"
+local nodes, parallel = require "splay.nodes", require "splay.parallel"
 local rpc = require "splay.urpc"
 
 job = job or require("splay.utils").generate_job(arg[1], arg[2], 20001)
 
 local total = job.total or #job.nodes
-local c = math.min(8, total - 1) -- entries of a view
-local l = math.min(4, c) -- entries exchanged
-local period = math.max(0.25, total / 2500) -- seconds between two shuffles
-rpc.settings.default_timeout = 6
+local p = cli.parameters {
+  c = 8, l = 4, period = math.max(0.25, total / 2500), crash = 0, stay = false,
+}
+local c = math.min(p.c, total - 1)
+local l = math.min(p.l, c)
+rpc.settings.default_timeout = 2
 
 -- Protocol ------------------------------------------------------------------------------------
 
 local me = { ip = job.me.ip, port = job.me.port, age = 0 }
 view = {}
 
-local function same(a, b) return a.ip == b.ip and a.port == b.port end
-
-local function position_of(node)
-  for i, entry in ipairs(view) do
-    if same(entry, node) then return i end
-  end
-end
-
 -- Takes in what was received: into empty places first, then over what was sent away.
 local function merge(received, sent)
-  for _, node in ipairs(received) do
-    if not same(node, me) and not position_of(node) then
+  for _, node in ipairs(nodes.without(received, me)) do
+    if not nodes.find(view, node) then
       local place = #view + 1
-      while place > c and #sent > 0 do place = position_of(table.remove(sent)) or place end
+      while place > c and #sent > 0 do place = nodes.find(view, table.remove(sent)) or place end
       if place <= c then view[place] = node end
     end
   end
@@ -54,7 +53,12 @@ local function shuffle()
   local q = table.remove(view) -- if it has failed, this is how it is forgotten
   local sent = misc.random_pick(view, l - 1)
   local received = rpc.call(q, { "exchange", misc.merge({ me }, sent) })
-  if received then merge(received, sent) end
+  if not received then return end
+  merge(received, sent)
+  if #view < c and not nodes.find(view, q) then
+    q.age = 0 -- it lives, and nobody else has taken its place
+    view[#view + 1] = q
+  end
 end
 
 function exchange(received)
@@ -65,62 +69,58 @@ function exchange(received)
 end
 
 local function start()
-  for _, node in ipairs(misc.shuffle(job.nodes)) do
-    if #view < c and not same(node, me) then
-      view[#view + 1] = { ip = node.ip, port = node.port, age = 0 }
-    end
+  for i, node in ipairs(misc.random_pick(nodes.without(job.nodes, me), c)) do
+    view[i] = { ip = node.ip, port = node.port, age = 0 }
   end
-  events.periodic(period, shuffle)
+  events.sleep(p.period * math.random())
+  events.periodic(p.period, shuffle, true)
 end
 
 -- Check ---------------------------------------------------------------------------------------
 
-local deadline = misc.time() + 30 + 40 * period
-local stay = arg and arg[#arg] == "stay"
+local crash_time = p.crash > 0 and 20 * p.period or 0
 
-local function name(node) return node.ip .. ":" .. node.port end
-
--- All nodes reached along views, and a description; or nil and what is wrong.
-local function crawl()
-  local reached, seen, degree, degrees = { me }, { [name(me)] = true }, {}, {}
-  for _, node in ipairs(reached) do -- grows meanwhile
-    local entries, own = rpc.call(node, "view") or {}, {}
-    for _, entry in ipairs(entries) do
-      local key = name(entry)
-      own[key], degree[key] = true, (degree[key] or 0) + 1
-      if not seen[key] then seen[key], reached[#reached + 1] = true, entry end
-    end
-    if #entries < c - 1 or misc.size(own) < #entries or own[name(node)] then
-      return nil, name(node) .. " has a wrong view"
+-- Which nodes are reached along views from the first one, and the degree of each, by name.
+local function crawl(views)
+  local reached, degree = { nodes.name(me) }, { [nodes.name(me)] = 0 }
+  for _, own in ipairs(reached) do -- grows meanwhile
+    for _, entry in ipairs(views[own] or {}) do
+      local other = nodes.name(entry)
+      if not degree[other] then degree[other], reached[#reached + 1] = 0, other end
+      degree[other] = degree[other] + 1
     end
   end
-  for i, node in ipairs(reached) do degrees[i] = degree[name(node)] or 0 end
-  table.sort(degrees)
-  local least, most = degrees[1], degrees[#degrees]
-  if #reached ~= total then return nil, ("%d of %d nodes reached"):format(#reached, total) end
-  if most > 4 * c then return nil, "a node is in " .. most .. " views" end
-  return reached, ("%d nodes, views of %d, in-degree %d to %d"):format(total, c, least, most)
+  return reached, degree
 end
 
-local function check()
-  events.sleep(20 * period) -- twenty rounds wipe out the way it started
-  local nodes, text
-  repeat
-    events.sleep(period)
-    nodes, text = crawl()
-  until nodes or misc.time() > deadline
-  print("overlay " .. (nodes and "correct: " or "wrong: ") .. text)
-  if stay then return end
-  for _, node in ipairs(nodes or {}) do
-    if not same(node, me) then rpc.acall(node, { "events.exit" }, 1) end
+local function property()
+  local alive, reason = proof.alive(rpc, p.crash)
+  if not alive then return nil, reason end
+  local answers, views = parallel.ask(rpc, alive, "view"), {}
+  for i, node in ipairs(alive) do views[nodes.name(node)] = answers[i] or {} end
+  for own, entries in pairs(views) do
+    local seen = { [own] = true }
+    if #entries < math.min(c, #alive - 1) - 1 then return nil, own .. " has a short view" end
+    for _, entry in ipairs(entries) do
+      local other = nodes.name(entry)
+      if seen[other] then return nil, own .. " has a wrong view" end
+      if not views[other] then return nil, own .. " knows a dead node" end
+      seen[other] = true
+    end
   end
-  os.exit(nodes and 0 or 1)
+  local reached, degree = crawl(views)
+  if #reached ~= #alive then return nil, ("%d of %d nodes reached"):format(#reached, #alive) end
+  local least, most = math.huge, 0
+  for _, d in pairs(degree) do least, most = math.min(least, d), math.max(most, d) end
+  if most > 4 * c then return nil, "a node is in " .. most .. " views" end
+  return true, ("%d nodes, views of %d, in-degree %d to %d"):format(#alive, c, least, most)
 end
 
 events.run(function()
   assert(rpc.server(me.port))
   start()
-  if job.position == 1 then return check() end
-  events.sleep(deadline + 10 - misc.time())
-  if not stay then os.exit(1) end -- nobody has told this node to leave
+  events.sleep(20 * p.period) -- twenty rounds wipe out the way it started
+  cli.crash(p.crash, crash_time)
+  events.sleep(crash_time)
+  proof.judge { what = "overlay", rpc = rpc, property = property, limit = 60, stay = p.stay }
 end)

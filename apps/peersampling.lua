@@ -7,8 +7,8 @@
 -- Run:    splay run apps/peersampling.lua -n 50      (a head list of all nodes, or a random one)
 --    or:  splay lua apps/peersampling.lua POSITION TOTAL, once per node
 -- Parameters: c=8 (entries of a view), H=1 (healing), S=3 (swapping), pull=true, tail=true (how
---    the partner is chosen: the oldest entry; false: a random one), period=0.25 (seconds),
---    crash=0 (probability), stay.
+--    the partner is chosen: the oldest entry; false: a random one), period=0.25 (seconds; more
+--    for over 625 nodes), crash=0 (probability), stay.
 -- Prints: `views correct: 50 nodes, in-degree 4 to 13, deviation 2.1, ...` or `views wrong:
 --    reason`, once, on the first node; then all end.
 -- Proves: views are full, hold no node twice, never their owner and no dead node; the graph of
@@ -22,10 +22,11 @@ local rpc = require "splay.urpc"
 
 job = job or require("splay.utils").generate_job(arg[1], arg[2], 20001)
 
-local p = cli.parameters {
-  c = 8, H = 1, S = 3, pull = true, tail = true, period = 0.25, crash = 0, stay = false,
-}
 local total = job.total or #job.nodes
+local p = cli.parameters {
+  c = 8, H = 1, S = 3, pull = true, tail = true, period = math.max(0.25, total / 2500), crash = 0,
+  stay = false,
+}
 local c = math.min(p.c, total - 1)
 rpc.settings.default_timeout = 2
 

@@ -9,7 +9,8 @@
 --    or:  splay lua apps/rumor.lua POSITION TOTAL, once per node
 -- Parameters: mode=push (push, pull or both), feedback=true (interest is lost in contacts with
 --    those who knew; false: in any), counter=true (after k such; false: with probability 1/k in
---    each), k=4, rumors=10, period=0.25 (seconds), crash=0 (probability), stay.
+--    each), k=4, rumors=10, period=0.25 (seconds; more for over 625 nodes), crash=0
+--    (probability), stay.
 -- Prints: `rumors correct: 50 nodes, residue 0.4 %, 4.5 messages a node, ...` or `rumors wrong:
 --    reason`, once, on the first node; then all end.
 -- Proves: every rumor dies out, and has then missed no more than a share of the living nodes that
@@ -22,9 +23,10 @@ local rpc = require "splay.urpc"
 
 job = job or require("splay.utils").generate_job(arg[1], arg[2], 20001)
 
+local total = job.total or #job.nodes
 local p = cli.parameters {
-  mode = "push", feedback = true, counter = true, k = 4, rumors = 10, period = 0.25, crash = 0,
-  stay = false,
+  mode = "push", feedback = true, counter = true, k = 4, rumors = 10,
+  period = math.max(0.25, total / 2500), crash = 0, stay = false,
 }
 local others = require("splay.nodes").without(job.nodes, job.me)
 rpc.settings.default_timeout = 2

@@ -9,8 +9,8 @@
 --    or:  splay lua apps/tman.lua POSITION TOTAL, once per node
 -- Parameters: shape=ring (ring: sorted by identifier; torus: a grid by position, closed at its
 --    edges), m=10 (descriptors of a message), psi=5 (partners are the best so many), c=20
---    (descriptors kept), period=0.25 (seconds), age=20 (rounds a descriptor lives), crash=0
---    (probability), stay.
+--    (descriptors kept), period=0.25 (seconds; more for over 625 nodes), age=20 (rounds that a
+--    descriptor lives), crash=0 (probability), stay.
 -- Prints: `ring correct: 50 nodes, after 7 rounds` or `ring wrong: reason`, once, on the first
 --    node; then all end.
 -- Proves: of the nodes alive, every one knows the next and the previous one in the order of the
@@ -22,10 +22,11 @@ local rpc = require "splay.urpc"
 
 job = job or require("splay.utils").generate_job(arg[1], arg[2], 20001)
 
-local p = cli.parameters {
-  shape = "ring", m = 10, psi = 5, c = 20, period = 0.25, age = 20, crash = 0, stay = false,
-}
 local total = job.total or #job.nodes
+local p = cli.parameters {
+  shape = "ring", m = 10, psi = 5, c = 20, period = math.max(0.25, total / 2500), age = 20,
+  crash = 0, stay = false,
+}
 rpc.settings.default_timeout = 2
 
 -- Protocol ------------------------------------------------------------------------------------

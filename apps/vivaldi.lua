@@ -14,8 +14,8 @@
 -- Run:    splay run apps/vivaldi.lua -n 50          (a head list of all nodes, or a random one)
 --    or:  splay lua apps/vivaldi.lua POSITION TOTAL, once per node
 -- Parameters: neighbours=16 (nodes measured, fewer if there are not as many), cc=0.25, ce=0.25
---    (the paper's constants), period=0.1 (seconds between two measurements), synthetic=true,
---    bound=0.2 (median relative error), crash=0 (probability), stay.
+--    (the paper's constants), period=0.1 (seconds between two measurements; more for over 250
+--    nodes), synthetic=true, bound=0.2 (median relative error), crash=0 (probability), stay.
 -- Prints: `coordinates correct: 50 nodes, relative error: 50 % 0.08, 90 % 0.27 (444 pairs)` or
 --    `coordinates wrong: reason`, once, on the first node; then all end.
 -- Proves: the median of |predicted - measured| / measured, over random pairs of living nodes, of
@@ -28,9 +28,10 @@ local rpc = require "splay.urpc"
 
 job = job or require("splay.utils").generate_job(arg[1], arg[2], 20001)
 
+local total = job.total or #job.nodes
 local p = cli.parameters {
-  neighbours = 16, cc = 0.25, ce = 0.25, period = 0.1, synthetic = true, bound = 0.2, crash = 0,
-  stay = false,
+  neighbours = 16, cc = 0.25, ce = 0.25, period = math.max(0.1, total / 2500), synthetic = true,
+  bound = 0.2, crash = 0, stay = false,
 }
 rpc.settings.default_timeout = 2
 rpc.settings.retry_number = 0 -- an answer to a retransmission would be timed wrongly

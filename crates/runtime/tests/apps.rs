@@ -52,6 +52,7 @@ fn chord_closes_its_ring() {
 fn cyclon_mixes_its_views() {
     prove("cyclon.lua", 5, 26100, "overlay correct: 5 nodes");
     prove("cyclon.lua", 50, 26110, "overlay correct: 50 nodes");
+    prove_with("cyclon.lua", &["crash=0.1"], 50, 26160, "overlay correct: ");
 }
 
 #[test]
