@@ -162,3 +162,10 @@ fn a_key_value_store_keeps_what_it_acknowledged() {
     prove("kvstore.lua", 50, 27430, "store correct: 50 nodes, 60 keys, 500 writes");
     prove_with("kvstore.lua", &["crash=0.1"], 50, 27490, "store correct: ");
 }
+
+#[test]
+fn a_swarm_shares_a_file() {
+    prove("swarm.lua", 5, 26750, "file correct: 5 nodes, 16 pieces");
+    prove("swarm.lua", 50, 26760, "file correct: 50 nodes, 16 pieces");
+    prove_with("swarm.lua", &["crash=0.1"], 50, 26820, "file correct: ");
+}

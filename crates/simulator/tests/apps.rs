@@ -188,3 +188,10 @@ fn a_key_value_store_keeps_what_it_acknowledged() {
     prove("kvstore.lua", &[], 50, "store correct: 50 nodes, 60 keys, 500 writes");
     prove("kvstore.lua", &["crash=0.1"], 50, "store correct: ");
 }
+
+#[test]
+fn a_swarm_shares_a_file() {
+    prove("swarm.lua", &[], 5, "file correct: 5 nodes, 16 pieces");
+    prove("swarm.lua", &[], 50, "file correct: 50 nodes, 16 pieces");
+    prove("swarm.lua", &["crash=0.1"], 50, "file correct: ");
+}
