@@ -17,7 +17,10 @@ fn has_client() -> bool {
     let found = Command::new("aria2c").arg("--version").stdout(Stdio::null()).status().is_ok();
     assert!(found || std::env::var_os("CI").is_none(), "aria2c is missing (package aria2)");
     if !found {
-        eprintln!("skipped: aria2c is missing (package aria2)");
+        #[expect(clippy::print_stderr, reason = "who runs the tests should know")]
+        {
+            eprintln!("skipped: aria2c is missing (package aria2)");
+        }
     }
     found
 }
@@ -69,9 +72,7 @@ fn a_real_client_takes_and_gives() {
     // The client takes the file from three nodes that run on.
     let words = ["run", app, "-n", "3", "--first-port", &first, "--", "seed=file.bin", "rate=0", "stay"];
     let nodes = place.start(&words);
-    eventually("the tracker answers", || {
-        std::net::TcpStream::connect(("127.0.0.1", ports)).is_ok()
-    });
+    eventually("the tracker answers", || std::net::TcpStream::connect(("127.0.0.1", ports)).is_ok());
     let taken = client(&folder, &[&listen, "--seed-time=0", "--stop=50", &torrent]).wait();
     nodes.signal(Signal::INT);
     let outcome = nodes.wait();
