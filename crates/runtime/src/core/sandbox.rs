@@ -28,6 +28,8 @@ const REFUSED: &[&str] = &[
     "socket.http_connection",
     "socket.smtp_message",
     "splay.compat51",
+    // Loads any module for whoever asks.
+    "splay.lazy",
     "splay.misc_more",
     "splay.prelude",
     "splay.restricted_io",

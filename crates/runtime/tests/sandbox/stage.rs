@@ -74,8 +74,9 @@ impl Stage {
         self.perform("app.lua", &[source.to_vec()], |number| Mode::Sandboxed(self.sandbox(number)))
     }
 
-    /// Runs one program, given as name and bytes, in a sandbox with limits that nothing reaches.
-    pub fn run_freely(&self, name: &str, source: &[u8]) -> Vec<String> {
+    /// Runs one program, given as name and bytes, beside copies of the files of `modules`, in
+    /// a sandbox with limits that nothing reaches.
+    pub fn run_freely(&self, name: &str, source: &[u8], modules: &Path) -> Vec<String> {
         let wide = |number| Sandbox {
             max_disk_bytes: 1 << 40,
             max_files: 1000,
@@ -86,6 +87,13 @@ impl Stage {
             blacklist: Vec::new(),
             ..self.sandbox(number)
         };
+        for entry in std::fs::read_dir(modules).expect("folder") {
+            let file = entry.expect("entry").path();
+            if file.is_file() {
+                let name = file.file_name().expect("has a name");
+                std::fs::copy(&file, self.path("app").join(name)).expect("copied");
+            }
+        }
         self.perform(name, &[source.to_vec()], |number| Mode::Sandboxed(wide(number)))
     }
 

@@ -5,7 +5,7 @@
 mod context;
 pub(super) mod layer;
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::io::ErrorKind;
 use std::rc::Rc;
 
@@ -14,7 +14,9 @@ use super::stream::unwatch;
 use crate::core::function_table;
 use crate::native;
 use crate::scheduler::threads::ThreadId;
-use crate::vm::{Ctx, Interest, Kind, Module, NativeError, Request, Return, Stack, Wait};
+use crate::vm::{
+    Ctx, Interest, Kind, Module, NativeError, Request, Return, Stack, State, Wait, enter_always,
+};
 use context::{Context, Settings};
 use layer::Layer;
 
@@ -189,19 +191,23 @@ fn alpn(stack: Stack) -> Vec<Vec<u8>> {
     protocols
 }
 
-native! {
-    /// `__gc` of contexts.
-    fn collect_context(cx, stack) {
+/// `__gc` of contexts.
+unsafe extern "C-unwind" fn collect_context(state: State) -> c_int {
+    let body = |stack| {
         if let Some(memory) = handle(stack, 1) {
             // SAFETY: one of our userdata, initialised by `push_context`; no reference into it is
             // alive while it is collected.
             let context = unsafe { (*memory).context.take() };
-            let contexts = cx.extension::<Contexts>();
+            let contexts = Ctx::current().extension::<Contexts>();
             contexts.alive.set(contexts.alive.get() - u32::from(context.is_some()));
         }
         Ok(Return::Values(0))
-    }
+    };
+    // SAFETY: called by Lua.
+    unsafe { enter_always(state, body) }
+}
 
+native! {
     /// `context{server, verify, authorities, certificate, key, oldest, newest, alpn} -> context` or
     /// nil and a reason. Certificates and keys are texts in PEM form.
     fn context(cx, stack) {
