@@ -238,7 +238,7 @@ end
 --- Requests a URL, with POST if there is a body, or what a table says. Codes other than 200 are
 --- results, not errors.
 ---
---- `http.request("http://localhost/")  --> "<html>...", 200, {["content-type"] = ...}, "HTTP/1.1 200 OK"`
+--- `http.request("http://localhost/")  --> "<html>...", 200, {...}, "HTTP/1.1 200 OK"`
 --- `http.request{url = "http://localhost/", method = "HEAD"}  --> 1, 200, {...}, "HTTP/1.1 200 OK"`
 ---@async
 ---@param request string|socket.http.Request

@@ -15,7 +15,7 @@ local PIECE = 16384
 local KEPT = 4
 
 ---@class socket.http.Connection
----@field c splay.Tcp
+---@field c splay.Tcp|splay.Tls
 ---@field try fun(...): ...
 local Connection = {}
 Connection.__index = Connection
@@ -148,7 +148,7 @@ socket.sourcet["http-chunked"] = function(sock, fields)
     if left == 0 then
       local line, reason = sock:receive("*l")
       if not line then return nil, reason end
-      left = tonumber(line:match("^%s*(%x+)%s*$") or line:match("^%s*(%x+)%s*;"), 16)
+      left = tonumber(line:match("^%s*(%x+)%s*$") or line:match("^%s*(%x+)%s*;") or "", 16)
       if not left then return nil, "invalid chunk size" end
       if left == 0 then
         ended = true
@@ -198,11 +198,7 @@ local function key_of(request)
   local proxy = request.proxy
   local key = { request.scheme, request.host:lower(), request.port }
   if proxy then key[#key + 1] = proxy.authority or proxy.host end
-  for _, name in ipairs {
-    "verify", "cafile", "certificate", "key", "protocol", "server_name", "context",
-  } do
-    key[#key + 1] = tostring(request[name])
-  end
+  if request.scheme == "https" then key[#key + 1] = require("ssl.https").identity(request) end
   return table.concat(key, " ")
 end
 

@@ -18,7 +18,7 @@ local M = {
 local LIMIT = 262144
 
 ---@class socket.tp.Connection
----@field c splay.Tcp
+---@field c splay.Tcp|splay.Tls
 local Connection = {}
 Connection.__index = Connection
 

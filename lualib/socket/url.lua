@@ -13,7 +13,6 @@ local concat = table.concat
 local M = { _VERSION = "URL 1.0.3" }
 
 ---@class socket.url.Parsed
----@field url string? what was parsed
 ---@field scheme string?
 ---@field authority string? `userinfo@host:port`
 ---@field userinfo string?
@@ -78,7 +77,6 @@ function M.parse(text, default)
   local parsed = {}
   for name, value in pairs(default or parsed) do parsed[name] = value end
   if not text or text == "" then return nil, "invalid url" end
-  parsed.url = text
   local rest = text
   -- Cuts off what a pattern matches and remembers its capture.
   local function take(name, pattern)
@@ -203,7 +201,8 @@ end
 function M.build_path(parsed, unsafe)
   local segments = {}
   for i, segment in ipairs(parsed) do
-    segments[i] = unsafe and segment or (gsub(segment, "[^%w_.!~*'():@&=+$,-]", escaped))
+    segments[i] = unsafe and segment
+      or (gsub(segment, "[^%w_.!~*'():@&=+$,-]", function(c) return format("%%%02X", byte(c)) end))
   end
   local path = concat(segments, "/")
   if parsed.is_directory and #segments > 0 then path = path .. "/" end

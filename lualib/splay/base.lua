@@ -7,30 +7,10 @@
 --- ```
 local G = _G
 
--- A module that is loaded when it is first used: many an instance never logs or opens a socket
--- of its own, and there may be thousands.
-local function lazy(name)
-  local loaded = package.loaded
-  if loaded[name] then return loaded[name] end
-  local stub = {}
-  local function module()
-    loaded[name] = nil
-    local real = require(name)
-    loaded[name] = stub
-    setmetatable(stub, { __index = real, __newindex = real })
-    return real
-  end
-  loaded[name] = setmetatable(stub, {
-    __index = function(_, key) return module()[key] end,
-    __newindex = function(_, key, value) module()[key] = value end,
-  })
-  return stub
-end
-
 G.coxpcall = require "splay.coxpcall"
 G.events = require "splay.events"
-G.socket = lazy "splay.socket"
-G.log = lazy "splay.log"
+G.socket = require "splay.socket"
+G.log = require "splay.log"
 G.misc = require "splay.misc"
 
 local splay = type(G.splay) == "table" and G.splay or {}

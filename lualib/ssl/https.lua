@@ -19,6 +19,45 @@ local M = {
   cfg = { protocol = "any", verify = "peer" },
 }
 
+local names = {
+  "protocol", "verify", "cafile", "certificate", "key", "ca", "certificate_pem", "key_pem", "alpn",
+  "capath", "server_name",
+}
+
+-- The i-th parameter of a request, or that of all requests.
+local function parameter(request, i)
+  local value = request[names[i]]
+  if value == nil then return M.cfg[names[i]] end
+  return value
+end
+
+--- What tells connections with different parameters apart.
+---
+--- `https.identity({cafile = "ca.pem"})`
+---@param request table
+---@return string
+function M.identity(request)
+  local values = {}
+  for i = 1, #names do values[i] = tostring(parameter(request, i)) end
+  return table.concat(values, "\0")
+end
+
+-- Contexts by what tells them apart; a few serve most programs.
+local contexts, count = {}, 0
+
+local function context_of(request)
+  local identity = M.identity(request)
+  local context, reason = contexts[identity], nil
+  if context then return context end
+  local parameters = {}
+  for i, name in ipairs(names) do parameters[name] = parameter(request, i) end
+  context, reason = ssl.newcontext(parameters)
+  if not context then return nil, reason end
+  if count == 8 then contexts, count = {}, 0 end
+  contexts[identity], count = context, count + 1
+  return context
+end
+
 -- Asks a proxy to connect, and returns the reason if it does not.
 local function tunnel(sock, request)
   local proxy, host = request.proxy, request.host
@@ -53,18 +92,13 @@ local function connect(self, request, host, port)
     reason = tunnel(self.sock, request)
     if reason then return nil, reason end
   end
-  local parameters = {}
-  for _, name in ipairs {
-    "protocol", "verify", "cafile", "certificate", "key", "ca", "certificate_pem", "key_pem",
-    "capath",
-  } do
-    parameters[name] = request[name]
-    if parameters[name] == nil then parameters[name] = M.cfg[name] end
-  end
-  parameters.server_name = request.server_name or host
+  local context
+  context, reason = context_of(request)
+  if not context then return nil, reason end
   local wrapped
-  wrapped, reason = ssl.wrap(self.sock, parameters)
+  wrapped, reason = ssl.wrap(self.sock, context)
   if not wrapped then return nil, reason end
+  if not context.server_name then wrapped:sni(host) end
   self.sock = wrapped
   ok, reason = wrapped:dohandshake()
   if not ok then return nil, reason end

@@ -147,7 +147,8 @@ describe("filters", function()
       expect(table.concat((drain(source)))).equal(wanted)
       source = ltn12.source.chain(
         ltn12.source.table(pieces), ltn12.filter.chain(upper, grouper(3), grouper(10)))
-      expect(table.concat((drain(source)))).equal("[[THE][ QU]][[ICK][ BR]][[OWN][ FO]][[X J][UMP]][[S]]")
+      expect(table.concat((drain(source))))
+        .equal("[[THE][ QU]][[ICK][ BR]][[OWN][ FO]][[X J][UMP]][[S]]")
     end
   end)
 

@@ -197,6 +197,39 @@ for n, mode in ipairs { "rpc", "urpc", "rpcq" } do
       rpc.stop_server(me)
     end)
 
+    it("answers nobody once stopped", function()
+      -- The socket of a connection that is gone may be another's when its call ends.
+      expect(rpc.server(port)).truthy()
+      local answer
+      events.thread(function() answer = { rpc.acall(me, { "slow", 0.2 }, 0.4) } end)
+      local listener = assert(socket.bind("127.0.0.1", base_port + 30 + n))
+      events.sleep(0.1)
+      rpc.stop_server(port)
+      local near, far = {}, {}
+      for i = 1, 3 do
+        near[i] = assert(socket.connect("127.0.0.1", base_port + 30 + n))
+        far[i] = assert(listener:accept())
+      end
+      events.sleep(0.2)
+      for i = 1, 3 do
+        for _, one in ipairs { near[i], far[i] } do
+          one:settimeout(0.01)
+          local data, reason, partial = one:receive(1)
+          expect(data).is_nil()
+          expect(reason).equal("timeout")
+          expect(partial).equal("")
+        end
+      end
+      for i = 1, 3 do
+        near[i]:close()
+        far[i]:close()
+      end
+      listener:close()
+      while not answer do events.sleep(0.05) end
+      expect(answer[1]).is_false()
+      rpc.stop_server(me)
+    end)
+
     it("reports its activity", function()
       expect(rpc.stats()).at_least(20)
       expect(rpc.infos()).matches("^Number of %u+")

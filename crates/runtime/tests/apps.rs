@@ -147,3 +147,17 @@ fn a_web_cache_gives_what_the_origin_has() {
     prove("webcache.lua", 50, 27010, "cache correct: 50 nodes");
     prove_with("webcache.lua", &["crash=0.1"], 50, 27060, "cache correct: ");
 }
+
+#[test]
+fn raft_agrees_on_a_log() {
+    prove("raft.lua", 5, 27300, "log correct: 5 nodes, 100 requests");
+    prove("raft.lua", 50, 27310, "log correct: 50 nodes, 1000 requests");
+    prove_with("raft.lua", &["crash=0.1"], 50, 27360, "log correct: ");
+}
+
+#[test]
+fn a_key_value_store_keeps_what_it_acknowledged() {
+    prove("kvstore.lua", 5, 27420, "store correct: 5 nodes, 6 keys, 50 writes");
+    prove("kvstore.lua", 50, 27430, "store correct: 50 nodes, 60 keys, 500 writes");
+    prove_with("kvstore.lua", &["crash=0.1"], 50, 27490, "store correct: ");
+}

@@ -16,7 +16,7 @@ pub const MODULE: Module =
 const USUAL_FIELDS: usize = 64;
 
 /// A message with more fields is refused.
-const MOST_FIELDS: usize = 4096;
+const MOST_FIELDS: usize = 1024;
 
 /// httparse wants a whole message.
 const BEGINNING: &[u8] = b"HTTP/1.1 200 OK\r\n";

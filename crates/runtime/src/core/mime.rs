@@ -37,6 +37,22 @@ const CRLF: &[u8] = b"\r\n";
 /// Characters of a line if the program does not say.
 const LINE: f64 = 76.0;
 
+/// Most bytes that a marker of the program's may make of a chunk: Lua does not count them before
+/// they are a string.
+const LONGEST: usize = 64 << 20;
+
+/// Refuses markers that would make too much of a chunk.
+fn check_marker(chunk: &[u8], marker: &[u8]) -> Result<(), NativeError> {
+    if marker.len() <= 4 {
+        return Ok(());
+    }
+    let ends = memchr::memchr2_iter(b'\r', b'\n', chunk).count();
+    match ends.saturating_mul(marker.len()) > LONGEST {
+        true => Err(NativeError::Argument(3, "marker too long".to_owned())),
+        false => Ok(()),
+    }
+}
+
 /// An optional string argument.
 fn optional<'a>(stack: Stack, index: i32) -> Result<Option<&'a [u8]>, NativeError> {
     if stack.is_nil(index) { Ok(None) } else { stack.check_bytes(index).map(Some) }
@@ -92,8 +108,15 @@ fn decode_base64(input: &[u8]) -> (Vec<u8>, Vec<u8>) {
         return (output, left);
     }
     for group in text.chunks(4) {
-        let characters = group.iter().position(|&byte| byte == b'=').unwrap_or(4);
-        let _ = ENGINE.decode_vec(&group[..characters], &mut output);
+        let bytes = match group {
+            [_, _, b'=', _] => 1,
+            [_, _, _, b'='] => 2,
+            _ => 3,
+        };
+        // Where padding has no sense it counts as no bits, as in LuaSocket.
+        let digits = [0, 1, 2, 3].map(|at| if group[at] == b'=' { b'A' } else { group[at] });
+        let _ = ENGINE.decode_vec(digits, &mut output);
+        output.truncate(output.len() - (3 - bytes));
     }
     (output, left)
 }
@@ -150,6 +173,9 @@ native! {
     /// `qp(left[, chunk[, marker]]) -> text, left`: line ends become `marker`.
     fn qp(cx, stack) {
         let marker = optional(stack, 3)?.unwrap_or(CRLF);
+        for part in [optional(stack, 1)?, optional(stack, 2)?].into_iter().flatten() {
+            check_marker(part, marker)?;
+        }
         filter(stack, |input, last| quoted_printable::encode(input, last, marker))
     }
 
@@ -181,6 +207,7 @@ native! {
             stack.push_int(0);
             return Ok(Return::Values(2));
         };
+        check_marker(chunk, marker)?;
         let mut output = Vec::with_capacity(chunk.len());
         for &byte in chunk {
             let is_end = |byte: i64| byte == i64::from(b'\r') || byte == i64::from(b'\n');

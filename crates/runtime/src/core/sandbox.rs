@@ -25,6 +25,8 @@ pub const MODULE: Module = Module {
 /// Embedded libraries that a sandboxed program may not require: parts of other libraries and of
 /// the runtime, and what is of use by hand alone. Every other embedded library is permitted.
 const REFUSED: &[&str] = &[
+    "socket.http_connection",
+    "socket.smtp_message",
     "splay.compat51",
     "splay.misc_more",
     "splay.prelude",

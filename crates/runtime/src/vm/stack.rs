@@ -373,6 +373,12 @@ impl Stack {
     pub fn set_global(self, name: &CStr) {
         self.set_field(ffi::LUA_GLOBALSINDEX, name)
     }
+    /// Collects all garbage.
+    pub fn collect_garbage(self) {
+        unsafe {
+            ffi::lua_gc(self.0, ffi::LUA_GCCOLLECT, 0);
+        }
+    }
     /// Calls unprotected: errors go on to the caller.
     #[inline]
     pub fn call(self, arguments: i32, results: i32) {

@@ -310,6 +310,13 @@ impl Server {
 }
 
 impl Connection {
+    /// A stopped server has closed its connections, and their socket ids may be others' by now.
+    fn is_open(&self) -> bool {
+        self.server.upgrade().is_some_and(|server| {
+            server.connections.borrow().get(&self.socket).is_some_and(|open| std::ptr::eq(&**open, self))
+        })
+    }
+
     fn close(&self, cx: &Ctx) {
         if let Some(server) = self.server.upgrade() {
             server.end(cx, self.socket);
@@ -370,7 +377,7 @@ impl Connection {
     }
 
     fn reply(self: &Rc<Self>, cx: &Ctx, reply: &[u8]) {
-        if self.replied.replace(true) {
+        if self.replied.replace(true) || !self.is_open() {
             return;
         }
         llenc::write_frame(self.out.borrow_mut().buffer(), reply);

@@ -145,6 +145,13 @@ impl Session {
 }
 
 impl Connection {
+    /// Once closed, its socket id may be another's.
+    fn is_open(&self) -> bool {
+        self.server.upgrade().is_some_and(|server| {
+            server.connections.borrow().get(&self.socket).is_some_and(|open| std::ptr::eq(&**open, self))
+        })
+    }
+
     fn close(&self, cx: &Ctx) {
         link::close(cx, Transport::Tcp, self.socket);
         let Some(server) = self.server.upgrade() else { return };
@@ -257,7 +264,9 @@ impl Connection {
         {
             cx.defer(Box::new(move |cx| {
                 me.flush_planned.set(false);
-                me.flush(cx);
+                if me.is_open() {
+                    me.flush(cx);
+                }
             }));
         }
     }

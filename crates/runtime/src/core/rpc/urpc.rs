@@ -220,6 +220,12 @@ impl Urpc {
         }
     }
 
+    /// Whether a socket is still one of these; after `stop_server` its id may be another's.
+    fn has(&self, socket: SocketId) -> bool {
+        self.clients.iter().any(|client| client.get() == Some(socket))
+            || self.servers.borrow().values().any(|server| *server == socket)
+    }
+
     /// The socket calls leave from: one per address family, opened at the first call.
     fn client(self: &Rc<Self>, cx: &Ctx, to: &SocketAddr) -> Result<SocketId, String> {
         let (slot, family, any): (_, _, IpAddr) = match to {
@@ -404,7 +410,9 @@ impl Answer {
             reply.clear();
             self.error(&mut reply, &error);
         }
-        link::send_to(cx, self.socket, &reply, self.to);
+        if self.urpc.has(self.socket) {
+            link::send_to(cx, self.socket, &reply, self.to);
+        }
         self.urpc.remember(cx, self.key, reply);
     }
 

@@ -1,5 +1,5 @@
 //! `splay.tls_core`: TLS over the connections of `splay.socket_core`. A wrapped connection is a
-//! socket object like any other, with a [`layer::Layer`] between it and the driver and a few
+//! socket object like any other, with a layer between it and the driver and a few
 //! methods more; the old object is closed, without its connection.
 
 mod context;
@@ -22,10 +22,6 @@ use layer::Layer;
 pub const MODULE: Module = Module { name: "splay.tls_core", open };
 
 fn open(cx: &Ctx, stack: Stack) {
-    // The metatables of sockets are made by the socket module.
-    stack.global(c"require");
-    stack.push_str(super::MODULE.name);
-    stack.call(1, 0);
     let library = cx.extension::<Library>();
     let mut methods = super::TCP_METHODS.to_vec();
     methods.extend_from_slice(&[
@@ -46,10 +42,14 @@ fn open(cx: &Ctx, stack: Stack) {
     cx.extension::<Contexts>().metatable.set(stack.store());
 }
 
-/// Registry reference of the contexts' metatable.
+/// Contexts of an instance that may be alive: they are not in the memory that Lua counts.
+const MOST_CONTEXTS: u32 = 64;
+
+/// Registry reference of the contexts' metatable, and how many are alive.
 #[derive(Default)]
 struct Contexts {
     metatable: std::cell::Cell<i32>,
+    alive: std::cell::Cell<u32>,
 }
 
 /// What a context's userdata contains. The mark tells it from any other userdata.
@@ -84,7 +84,9 @@ fn push_context(cx: &Ctx, stack: Stack, context: Context) {
     let handle = Handle { mark: &raw const MARK, context: Some(context) };
     // SAFETY: a fresh userdata of this size, 8-aligned; nothing reads it before it is filled.
     unsafe { memory.cast::<Handle>().write(handle) };
-    stack.stored(cx.extension::<Contexts>().metatable.get());
+    let contexts = cx.extension::<Contexts>();
+    contexts.alive.set(contexts.alive.get() + 1);
+    stack.stored(contexts.metatable.get());
     stack.set_metatable(-2);
 }
 
@@ -193,7 +195,9 @@ native! {
         if let Some(memory) = handle(stack, 1) {
             // SAFETY: one of our userdata, initialised by `push_context`; no reference into it is
             // alive while it is collected.
-            drop(unsafe { (*memory).context.take() });
+            let context = unsafe { (*memory).context.take() };
+            let contexts = cx.extension::<Contexts>();
+            contexts.alive.set(contexts.alive.get() - u32::from(context.is_some()));
         }
         Ok(Return::Values(0))
     }
@@ -202,6 +206,13 @@ native! {
     /// nil and a reason. Certificates and keys are texts in PEM form.
     fn context(cx, stack) {
         stack.check_table(1)?;
+        let contexts = cx.extension::<Contexts>();
+        if contexts.alive.get() >= MOST_CONTEXTS {
+            stack.collect_garbage();
+        }
+        if contexts.alive.get() >= MOST_CONTEXTS {
+            return Ok(fail(stack, "too many TLS contexts"));
+        }
         let settings = Settings {
             server: flag(stack, c"server"),
             verify: flag(stack, c"verify"),

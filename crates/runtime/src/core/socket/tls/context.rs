@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
 use rustls::{
     ClientConfig, ClientConnection, Connection, DigitallySignedStruct, Error, RootCertStore, ServerConfig,
@@ -29,6 +30,9 @@ pub(super) enum ContextError {
     /// A server has to show who it is.
     #[error("a server needs a certificate and a key")]
     NoIdentity,
+    /// Their names have 1 to 255 bytes.
+    #[error("invalid alpn protocols")]
+    Protocols,
     /// Not a name that a certificate could be for.
     #[error("invalid server name: {0}")]
     Name(String),
@@ -156,6 +160,9 @@ impl Settings<'_> {
 
     /// Makes the context.
     pub(super) fn build(&self) -> Result<Context, ContextError> {
+        if self.alpn.len() > 16 || self.alpn.iter().any(|name| name.is_empty() || name.len() > 255) {
+            return Err(ContextError::Protocols);
+        }
         let provider = Arc::new(ring::default_provider());
         let (clock, versions) = (Arc::new(DriverClock), self.versions());
         if self.server {
@@ -171,6 +178,9 @@ impl Settings<'_> {
             };
             let mut config = builder.with_single_cert(chain, key)?;
             config.alpn_protocols.clone_from(&self.alpn);
+            // Nobody resumes sessions here, and a client that only sends never reads the tickets.
+            config.send_tls13_tickets = 0;
+            config.session_storage = Arc::new(NoServerSessionStorage {});
             return Ok(Context::Server(Arc::new(config)));
         }
         let builder =
@@ -185,6 +195,8 @@ impl Settings<'_> {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(&self.alpn);
+        // Memory for sessions is set aside at once, for servers that most instances never see twice.
+        config.resumption = Resumption::disabled();
         Ok(Context::Client(Arc::new(config)))
     }
 }

@@ -13,6 +13,10 @@ use crate::vm::Ctx;
 /// Bytes encrypted at once, the largest record.
 const RECORD_BYTES: usize = 16 * 1024;
 
+/// Bytes of unread data dropped at once, and how often, when a connection ends.
+const DROP_BYTES: usize = 4096;
+const MOST_DROPS: usize = 16;
+
 /// What comes before the handshake, what there is after it has begun, and what is left of it.
 enum State {
     /// The server's name is known when the handshake begins.
@@ -246,12 +250,19 @@ impl Layer {
         }
     }
 
-    /// Announces the end, as far as there is room to.
+    /// Announces the end, as far as there is room to. What has come and nobody has read, such as
+    /// session tickets, is dropped: closed over it, a connection would be reset, and the other
+    /// side lose what was sent last.
     pub(in crate::core::socket) fn finish(&self, cx: &Ctx, sock: &Sock) {
         let mut wire = self.wire(cx, sock);
         let _ = self.established(|connection| {
             connection.send_close_notify();
-            Layer::flush_session(connection, &mut wire)
+            Layer::flush_session(connection, &mut wire)?;
+            let mut dropped = [0; DROP_BYTES];
+            (0..MOST_DROPS).try_for_each(|_| match wire.read(&mut dropped)? {
+                0 => Err(broken("closed")),
+                _ => Ok(()),
+            })
         });
     }
 
