@@ -126,7 +126,7 @@ end
 
 function M.start(changes)
   settings = misc.merge(changes, settings)
-  assert(net.server(me, answer))
+  assert(net.server(me, answer, nil, nil, 1024)) -- many may ask for the same at once
   pastry.start()
 end
 
@@ -140,7 +140,7 @@ local p = cli.parameters {
 }
 local crash_time = p.crash > 0 and 15 or 0 -- seconds within which instances crash
 local started, start_time = misc.time(), 3 + 2 * math.log(#job.nodes)
-local version, sent = 1, {} -- at the origin: sent[version .. path]
+local version, sent = 1, {} -- at the origin: sent[tag] counts how often
 
 -- What the origin has at a path in a version: the objects with even numbers change.
 local function page(path, number)
@@ -177,8 +177,9 @@ end
 local function property()
   if misc.time() < started + start_time then return nil, "nodes are still joining" end
   local sum, all, nodes, reason = {}, 0, nil, nil
-  for round = 1, 2 do -- instances crash while the first is under way
-    if round == 2 then events.sleep(math.max(crash_time, p.ttl + 0.5)) end
+  sent = {}
+  for _ = 1, 2 do -- instances crash while the first is under way
+    if version > 1 then events.sleep(math.max(crash_time, p.ttl + 0.5)) end
     nodes, reason = proof.alive(rpc, p.crash)
     if not nodes then return nil, reason end
     version = version + 1
