@@ -31,15 +31,26 @@ end
 
 coroutine.resume = enter
 
-local function unwrap(ok, ...)
-  if not ok then error((...), 0) end
-  return ...
+local function again(co, ...)
+  depth = depth + 1
+  return resume(co, ...)
+end
+
+local function carry_wrapped(co, ok, first, ...)
+  depth = depth - 1
+  if not ok then error(first, 0) end
+  if first == REQUEST then
+    return carry_wrapped(co, again(co, yield(REQUEST)))
+  end
+  return first, ...
 end
 
 function coroutine.wrap(f)
   local co = create(f)
   return function(...)
-    return unwrap(enter(co, ...))
+    if depth >= MAX_DEPTH then error("C stack overflow", 2) end
+    depth = depth + 1
+    return carry_wrapped(co, resume(co, ...))
   end
 end
 

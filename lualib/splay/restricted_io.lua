@@ -14,7 +14,7 @@ local real_open, real_execute = io.open, os.execute
 local type, tostring, pairs, ipairs, select = type, tostring, pairs, ipairs, select
 local error, setmetatable, getmetatable, unpack = error, setmetatable, getmetatable, unpack
 local find, sub, gsub, match = string.find, string.sub, string.gsub, string.match
-local collectgarbage, format, concat, sort = collectgarbage, string.format, table.concat, table.sort
+local collectgarbage, format, sort = collectgarbage, string.format, table.sort
 
 local M = {}
 
@@ -29,13 +29,10 @@ local M = {}
 ---@field hashes string[]? of the files that are there, from a host that lists the folder itself:
 --- then there is no index
 
----@class splay.restricted_io.Record
----@field size integer largest offset ever written
----@field name string?
----@field doomed boolean? removed while open: its space counts until it is closed
-
 local settings ---@type splay.restricted_io.Settings?
-local records = {} ---@type table<string, splay.restricted_io.Record> by hash
+-- By hash: {size: largest offset ever written, name, doomed: removed while open, so that its space
+-- counts until it is closed}.
+local records = {}
 local files, used, descriptors = 0, 0, 0
 
 -- What is behind an open file, by its object: {handle, record, position or nil, append}.
@@ -336,33 +333,23 @@ function M.output(file)
   return default_output or standard("stdout")
 end
 
---- Reads from the default input.
-function M.read(...)
-  local file = M.input()
+-- Calls a method of a file; of none if there is no default one.
+local function of_default(name, file, ...)
   if not file then return nil, "no default file" end
-  return file:read(...)
+  return file[name](file, ...)
 end
+
+--- Reads from the default input.
+function M.read(...) return of_default("read", M.input(), ...) end
 
 --- Writes to the default output.
-function M.write(...)
-  local file = M.output()
-  if not file then return nil, "no default file" end
-  return file:write(...)
-end
+function M.write(...) return of_default("write", M.output(), ...) end
 
 --- Flushes the default output.
-function M.flush()
-  local file = M.output()
-  if not file then return nil, "no default file" end
-  return file:flush()
-end
+function M.flush() return of_default("flush", M.output()) end
 
 --- Closes a file, or the default output.
-function M.close(file)
-  file = file or default_output
-  if not file then return nil, "no default file" end
-  return file:close()
-end
+function M.close(file) return of_default("close", file or default_output) end
 
 --- The lines of a file, which is closed at its end, or of the default input.
 function M.lines(name, ...)
@@ -504,11 +491,8 @@ function M.stats() return files, used, descriptors end
 function M.infos()
   local limits = settings or {}
   local function of(value, limit) return value .. " / " .. tostring(limit or "unlimited") end
-  return concat({
-    "Files: " .. of(files, limits.max_files),
-    "Size: " .. of(used, limits.max_size),
-    "File descriptors: " .. of(descriptors, limits.max_file_descriptors),
-  }, "\n")
+  return "Files: " .. of(files, limits.max_files) .. "\nSize: " .. of(used, limits.max_size)
+    .. "\nFile descriptors: " .. of(descriptors, limits.max_file_descriptors)
 end
 
 return M

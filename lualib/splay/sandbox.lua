@@ -26,7 +26,7 @@ local pristine = {
     find = string.find, sub = string.sub, gsub = string.gsub, match = string.match,
     format = string.format,
   },
-  table = { concat = table.concat, sort = table.sort },
+  table = { sort = table.sort },
   os = { remove = real_os.remove, rename = real_os.rename },
   io = {
     open = real_io.open, stdout = real_io.stdout, stderr = real_io.stderr,

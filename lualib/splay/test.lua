@@ -24,7 +24,7 @@ M.timeout = 30
 ---@type splay.test.Suite
 local root = { name = "", before = {}, after = {} }
 local suite = root
-local tests = {} -- in the order of definition: {name, body, timeout, suite}
+local tests = {} -- in the order of definition: {name, body, timeout, suite, where}
 local current -- the running test: {asserted = count, failures = {text, ...}}
 
 --- A value as a failure message shows it.
@@ -204,7 +204,10 @@ end
 ---@param timeout number? seconds, instead of `test.timeout`
 function M.it(name, body, timeout)
   local full = suite.name == "" and name or suite.name .. ": " .. name
-  tests[#tests + 1] = { name = full, body = body, timeout = timeout, suite = suite }
+  local where = debug.getinfo and debug.getinfo(body, "S")
+  where = where and where.linedefined > 0 and where.short_src .. ":" .. where.linedefined .. ": "
+  tests[#tests + 1] =
+    { name = full, body = body, timeout = timeout, suite = suite, where = where or "" }
 end
 
 --- Runs `f` before each test of the enclosing group.
@@ -275,23 +278,36 @@ local function run_test(events, t)
   local ok = events.wait(done, limit)
   if not ok and not finished then
     events.kill(thread)
-    state.failures[#state.failures + 1] = ("still running after %g s"):format(limit)
+    local text = ("%sstill running after %g s"):format(t.where, limit)
+    state.failures[#state.failures + 1] = text
   elseif state.asserted == 0 and #state.failures == 0 then
-    state.failures[1] = "asserted nothing"
+    state.failures[1] = t.where .. "asserted nothing"
   end
   current = nil
   return state.failures
 end
 
+--- The text after `--filter` among the program's arguments.
+local function wanted_text()
+  for i, word in ipairs(arg or {}) do
+    if word == "--filter" then return arg[i + 1] end
+  end
+end
+
 --- Runs all tests, prints a line for each and a summary, and ends the process
---- (status 0: all passed).
+--- (status 0: all passed). With the arguments `--filter TEXT`, only tests run whose full name
+--- contains that text.
 ---
 --- `test.run()  --> ok 1 - ...  --> 1 passed, 0 failed`
 function M.run()
   local events = require "splay.events"
   local function all()
     local passed, failed = 0, 0
-    for i, t in ipairs(tests) do
+    local text, chosen = wanted_text(), {}
+    for _, t in ipairs(tests) do
+      if not text or t.name:find(text, 1, true) then chosen[#chosen + 1] = t end
+    end
+    for i, t in ipairs(chosen) do
       local failures = run_test(events, t)
       if #failures == 0 then
         passed = passed + 1

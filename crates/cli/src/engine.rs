@@ -16,6 +16,7 @@ use crossbeam_channel::{Receiver, Sender};
 use splay_runtime::host::{EndReason, InstanceConfig, InstanceNumber, Report, Stream, WorkerConfig};
 use splay_runtime::real::{RealDriver, Waker};
 use splay_runtime::worker::{Step, Worker};
+use splay_simulator::{NetworkConfig, VirtualDriver};
 
 use crate::dispatcher::Input;
 use crate::failure::{Failure, STATUS_INTERRUPTED};
@@ -183,6 +184,35 @@ pub fn run_alone(config: InstanceConfig, told: Alone<'_>) -> Result<EndReason, F
             None if interrupted.load(Ordering::Relaxed) => worker.stop(ALONE),
             None => {
                 worker.step(None).map_err(Failure::Worker)?;
+            }
+        }
+    }
+}
+
+/// Runs one program in virtual time, on a simulated network of its own, to its end or for so
+/// long. Gives why it ended (`None`: it did not) and how much virtual time has passed.
+pub fn run_virtual(
+    config: InstanceConfig,
+    seed: u64,
+    limit: Duration,
+    told: Alone<'_>,
+) -> Result<(Option<EndReason>, Duration), Failure> {
+    let reports = Rc::new(RefCell::new(VecDeque::new()));
+    let queue = reports.clone();
+    let sink = Box::new(move |report| queue.borrow_mut().push_back(report));
+    let driver = VirtualDriver::new(seed, &NetworkConfig::default());
+    let mut worker = Worker::new(Box::new(driver), WorkerConfig::default(), sink);
+    worker.start(ALONE, config);
+    loop {
+        let report = reports.borrow_mut().pop_front();
+        match report {
+            Some(Report::Ended { reason, .. }) => return Ok((Some(reason), worker.now())),
+            Some(Report::Output { stream, line, .. }) => (told.line)(stream, &line),
+            Some(Report::ThreadDied { error, .. }) => (told.thread_died)(&error),
+            Some(Report::Started { .. }) => {}
+            None if worker.now() >= limit => return Ok((None, limit)),
+            None => {
+                worker.step(Some(limit)).map_err(Failure::Worker)?;
             }
         }
     }

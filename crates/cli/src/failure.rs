@@ -84,6 +84,17 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// There is nothing by the name asked for.
+    #[error("{0}")]
+    NotFound(String),
+    /// A folder cannot be looked into.
+    #[error("read the folder `{path}`: {source}")]
+    Folder {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The standard output cannot be written.
     #[error("write to standard output: {0}")]
     Output(#[source] io::Error),
@@ -99,8 +110,9 @@ impl Failure {
     /// The exit status of this failure.
     pub fn status(&self) -> u8 {
         match self {
+            Failure::NotFound(_) => 1,
             Failure::Usage(_) | Failure::Lists(_) => 2,
-            Failure::Program(ProgramError::Read { .. }) | Failure::Input(_) => 3,
+            Failure::Program(ProgramError::Read { .. }) | Failure::Folder { .. } | Failure::Input(_) => 3,
             Failure::Program(_) => 4,
             Failure::PortTaken { .. } | Failure::Port { .. } | Failure::Descriptors { .. } => 5,
             Failure::Write { .. } | Failure::Output(_) => 6,

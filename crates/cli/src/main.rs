@@ -1,5 +1,6 @@
 //! The `splay` command.
 
+mod annotations;
 mod command;
 mod diagnostics;
 mod dispatcher;

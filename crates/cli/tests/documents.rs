@@ -13,6 +13,9 @@ fn every_help_has_examples() {
         &["lua", "--help"],
         &["completions", "--help"],
         &["man", "--help"],
+        &["test", "--help"],
+        &["new", "--help"],
+        &["doc", "--help"],
     ] {
         let outcome = Outcome::of(place.splay(words)).ended(0);
         assert!(outcome.out.contains("Examples:"), "{words:?}: {}", outcome.out);

@@ -25,7 +25,7 @@ fn prove(program: &str, folder: &Path, given: &[(&str, u16)]) {
     let file = folder.join(program);
     // One line, so that errors name the lines of the program's own file.
     fs::write(&file, format!("local given = {{ {table} }} {source}")).expect("written");
-    let outcome = host::run(&file, vec![None], LIMIT);
+    let outcome = host::run(&file, &[], vec![None], LIMIT);
     let text = outcome.lines.join("\n");
     assert_eq!(outcome.ends, [EndReason::Exit(0)], "{text}");
     assert!(text.ends_with(" passed, 0 failed"), "{text}");

@@ -1,9 +1,12 @@
 //! The command line: which commands there are, and which file runs each.
 
 mod completions;
+mod doc;
 mod lua;
 mod man;
+mod new;
 pub mod run;
+mod test;
 
 use std::process::ExitCode;
 
@@ -25,6 +28,9 @@ Examples:
   splay run chord.lua -n 50 --for 60s the same, stopped after a minute
   splay lua chord.lua 3 50            one instance, as a plain Lua interpreter runs it
   splay lua -e 'print(_VERSION)'      a line of Lua
+  splay new ring                      an application to begin with, and its test
+  splay test                          every *_test.lua below this folder, in virtual time
+  splay doc events.wait               what a library function is for
   splay help run                      all about `splay run`";
 
 /// Write, run and deploy distributed applications in Lua.
@@ -40,6 +46,9 @@ pub struct Cli {
 enum Command {
     Run(run::RunArgs),
     Lua(lua::LuaArgs),
+    New(new::NewArgs),
+    Test(test::TestArgs),
+    Doc(doc::DocArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -59,6 +68,9 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Run(args) => run::execute(args),
         Command::Lua(args) => lua::execute(args),
+        Command::New(args) => new::execute(args),
+        Command::Test(args) => test::execute(args),
+        Command::Doc(args) => doc::execute(args),
         Command::Completions(args) => completions::execute(args),
         Command::Man(args) => man::execute(args),
     }

@@ -68,6 +68,11 @@ fn library(name: &[u8]) -> Option<usize> {
     SOURCES.binary_search_by(|(have, _)| have.as_bytes().cmp(name)).ok()
 }
 
+/// Name and Lua source of every embedded library, in the order of their names.
+pub fn sources() -> &'static [(&'static str, &'static [u8])] {
+    SOURCES
+}
+
 /// Whether there is an embedded library of that name.
 pub(crate) fn is_library(name: &[u8]) -> bool {
     library(name).is_some()

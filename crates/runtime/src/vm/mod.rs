@@ -12,7 +12,7 @@ mod watch;
 
 pub use ctx::{Ctx, End, Interest, Outcome, Request, Service, Wait, add};
 pub(crate) use libraries::{BYTECODE, is_library, load_file, load_source, push_library};
-pub use libraries::{Module, compile};
+pub use libraries::{Module, compile, sources};
 pub use run::{Next, name_of, thread_named};
 pub use stack::{Kind, NativeError, NativeResult, Return, Stack, State, enter, enter_always, request_mark};
 pub use state::Instance;

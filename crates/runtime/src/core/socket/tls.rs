@@ -1,5 +1,5 @@
 //! `splay.tls_core`: TLS over the connections of `splay.socket_core`. A wrapped connection is a
-//! socket object like any other, with a [`layer::Layer`] between it and the driver and a few
+//! socket object like any other, with a layer between it and the driver and a few
 //! methods more; the old object is closed, without its connection.
 
 mod context;
