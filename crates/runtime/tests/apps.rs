@@ -5,6 +5,7 @@
 
 mod host;
 
+use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +15,24 @@ use splay_runtime::host::EndReason;
 
 /// An app gives up by itself long before.
 const LIMIT: Duration = Duration::from_secs(150);
+
+/// The first of so many free ports in a row, from the preferred one upwards: another run of these
+/// tests, or whatever else the machine does, may have taken some.
+fn free_ports(total: u32, preferred: u16) -> u16 {
+    let free = |port: u16| {
+        TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok()
+    };
+    let mut first = preferred;
+    let mut next = first;
+    while u32::from(next - first) < total {
+        assert!(next < u16::MAX, "{total} free ports in a row");
+        if !free(next) {
+            first = next + 1;
+        }
+        next += 1;
+    }
+    first
+}
 
 fn jobs(total: u32, first_port: u16) -> Vec<Option<Job>> {
     let nodes: Vec<Node> = (0..total)
@@ -48,7 +67,7 @@ fn prove_with(app: &str, arguments: &[&str], total: u32, first_port: u16, proof:
     }
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../apps").join(app);
-    let outcome = host::run(&file, arguments, jobs(total, first_port), LIMIT);
+    let outcome = host::run(&file, arguments, jobs(total, free_ports(total, first_port)), LIMIT);
     let text = outcome.lines.join("\n");
     let proofs = outcome.lines.iter().filter(|line| line.starts_with(proof)).count();
     assert_eq!(proofs, 1, "`{proof}` in:\n{text}");
