@@ -407,31 +407,3 @@ fn envelopes_are_read_without_lua() {
     assert_eq!(Reader::new(b"d1:a").unwrap().next_entry(), Err(DecodeError::Truncated));
     assert_eq!(Reader::new(b"d").unwrap().next_entry(), Err(DecodeError::Truncated));
 }
-
-/// Prints what a round trip costs; run it by name with `--ignored --nocapture`, optimised.
-#[test]
-#[ignore = "a measurement, not a check"]
-#[allow(clippy::print_stdout)]
-fn round_trip_cost() {
-    let state = State::new();
-    let map = "(function() local t = {} for i = 1, 10000 do t['key' .. i] = i end return t end)()";
-    for (name, expression, rounds) in [("small", "{'call', 1, 'two', {3}}", 1_000_000), ("map", map, 300)] {
-        state.run(expression);
-        let mut out = Vec::new();
-        let mut encoding = std::time::Duration::ZERO;
-        let start = std::time::Instant::now();
-        for _ in 0..rounds {
-            out.clear();
-            let start = std::time::Instant::now();
-            // SAFETY: the value is at 1; what is decoded is popped.
-            unsafe {
-                encode(state.0, 1, &mut out).unwrap();
-                encoding += start.elapsed();
-                decode(state.0, &out).unwrap();
-                ffi::lua_settop(state.0, 1);
-            }
-        }
-        let total = start.elapsed() / rounds;
-        println!("{name}: {total:?} a round trip, of which encoding {:?}", encoding / rounds);
-    }
-}
