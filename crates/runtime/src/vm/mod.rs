@@ -3,11 +3,14 @@
 
 mod ctx;
 mod depth;
+mod inquiry;
 mod libraries;
 mod memory;
+mod passes;
 mod run;
 pub mod stack;
 mod state;
+mod waits;
 mod watch;
 
 pub use ctx::{Ctx, End, Interest, Outcome, Request, Service, Wait, add};
