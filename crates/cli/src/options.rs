@@ -12,7 +12,8 @@ use crate::failure::Failure;
 use crate::quantity::duration_text;
 
 /// LuaJIT's compiler pays off where a state runs long; its machine code costs memory in each of
-/// many states, and a coroutine switch is slower with it on. Up to this many instances it is on.
+/// many states. Up to this many instances it is on, but never in the sandbox: a compiler is where a
+/// VM's faults become ways out.
 pub const MANY_INSTANCES: u32 = 64;
 
 /// The Lua heap of a sandboxed instance when nothing else is asked for: what splayds give.
@@ -92,7 +93,7 @@ impl Options {
             jit: match args.jit {
                 Jit::On => true,
                 Jit::Off => false,
-                Jit::Auto => args.instances <= MANY_INSTANCES,
+                Jit::Auto => args.instances <= MANY_INSTANCES && !args.sandbox,
             },
             slice: args.slice.0,
             max_memory_bytes: args.memory.or(args.sandbox.then_some(SANDBOX_MEMORY_BYTES)),
