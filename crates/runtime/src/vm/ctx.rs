@@ -449,7 +449,7 @@ impl Ctx {
         let mut partial = self.partial.borrow_mut();
         let buffer = &mut partial[usize::from(stream == Stream::Err)];
         let mut rest = bytes;
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', rest) {
             buffer.extend_from_slice(&rest[..end]);
             let line = std::mem::take(buffer);
             let at = self.driver.borrow().wall();
