@@ -10,6 +10,7 @@ mod failure;
 mod interrupt;
 mod ledger;
 mod options;
+mod plot;
 mod preflight;
 mod quantity;
 mod reporter;

@@ -5,6 +5,7 @@ mod doc;
 mod lua;
 mod man;
 mod new;
+mod plot;
 pub mod run;
 mod test;
 
@@ -28,6 +29,7 @@ Examples:
   splay run chord.lua -n 50 --for 60s the same, stopped after a minute
   splay lua chord.lua 3 50            one instance, as a plain Lua interpreter runs it
   splay lua -e 'print(_VERSION)'      a line of Lua
+  splay plot runs/chord/latest        the overlay of a finished run, as a picture
   splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
   splay doc events.wait               what a library function is for
@@ -46,6 +48,7 @@ pub struct Cli {
 enum Command {
     Run(run::RunArgs),
     Lua(lua::LuaArgs),
+    Plot(plot::PlotArgs),
     New(new::NewArgs),
     Test(test::TestArgs),
     Doc(doc::DocArgs),
@@ -68,6 +71,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Run(args) => run::execute(args),
         Command::Lua(args) => lua::execute(args),
+        Command::Plot(args) => plot::execute(args),
         Command::New(args) => new::execute(args),
         Command::Test(args) => test::execute(args),
         Command::Doc(args) => doc::execute(args),

@@ -10,6 +10,7 @@ mod passes;
 mod run;
 pub mod stack;
 mod state;
+mod view;
 mod waits;
 mod watch;
 
