@@ -1,10 +1,11 @@
 -- A ring, third step: fingers, which lead far around the ring, make lookups short.
 require "splay.base"
-local cli, stats = require "splay.cli", require "splay.stats"
+local cli, nodes = require "splay.cli", require "splay.nodes"
+local parallel, stats = require "splay.parallel", require "splay.stats"
 local dht = require "splay.dht"
 local rpc = require "splay.urpc"
 
-local p = cli.parameters { fingers = true, lookups = 100, time = 6 }
+local p = cli.parameters { fingers = true, lookups = 100, time = 5 }
 local m = 24 -- bits of an identifier: the ring has 2^24 places
 local period = 0.1 -- seconds between two rounds of maintenance
 local n = { ip = job.me.ip, port = job.me.port, id = dht.id(job.me, m) }
@@ -24,7 +25,7 @@ end
 function find_successor(id)
   if id == successor.id or dht.between(id, n.id, successor.id) then return successor, 0 end
   local found, hops = rpc.call(closest_preceding_node(id), { "find_successor", id })
-  return found, hops and hops + 1
+  if found then return found, hops + 1 end
 end
 
 local function join(known)
@@ -49,33 +50,26 @@ local function fix_fingers()
   finger[next_finger] = find_successor((n.id + 2 ^ (next_finger - 1)) % 2 ^ m)
 end
 
-local function links()
-  local all = { successor }
-  for i = 1, m do
-    if finger[i] then all[#all + 1] = { to = finger[i], kind = "finger" } end
-  end
-  return all
-end
-
-view = { id = n.id, size = 2 ^ m, links = links }
+view = {
+  id = n.id, size = 2 ^ m,
+  links = function() return { successor, { to = finger, kind = "finger" } } end,
+}
 
 events.run(function()
   assert(rpc.server(n))
-  if job.position > 1 then
-    events.sleep(0.3)
-    join(job.nodes[1])
-  end
+  events.sleep(0.3)
+  if job.position > 1 then join(job.nodes[1]) end
   events.periodic(period, stabilize)
   if p.fingers then events.periodic(period, fix_fingers) end
+  if job.position > 1 then return events.sleep(60) end -- until the first one ends all
+
   events.sleep(p.time)
-  if job.position == 1 then
-    local hops = stats.running()
-    for _ = 1, p.lookups do
-      local _, count = find_successor(math.random(0, 2 ^ m - 1))
-      hops:add(count)
-    end
-    print("hops:", hops:text())
+  local hops = stats.running()
+  for _ = 1, p.lookups do
+    local found, count = find_successor(math.random(0, 2 ^ m - 1))
+    if found then hops:add(count) end
   end
-  events.sleep(1)
+  print("hops:", hops:text())
+  parallel.ask(rpc, nodes.without(job.nodes, job.me), "events.exit")
   events.exit()
 end)

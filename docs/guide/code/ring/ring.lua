@@ -4,13 +4,20 @@ local cli, proof = require "splay.cli", require "splay.proof"
 local dht = require "splay.dht"
 local rpc = require "splay.urpc"
 
-local p = cli.parameters { crash = 0, successors = 4, period = 0.1, timeout = 0.5, time = 4 }
+local p = cli.parameters {
+  crash = 0, -- the share of nodes that crash
+  successors = 4, -- the length of the list
+  period = 0.1, -- seconds between two rounds of maintenance
+  timeout = 0.5, -- a node that is silent for so long has failed
+  time = 4, -- crashes happen in the second half of these seconds
+  patience = 10, -- for so long after that the ring may be out of order
+}
 local m = 24 -- bits of an identifier: the ring has 2^24 places
 local n = { ip = job.me.ip, port = job.me.port, id = dht.id(job.me, m) }
 successors = { n } -- the next ones on the ring, nearest first
 predecessor = nil
 local finger, next_finger = {}, 1
-rpc.settings.default_timeout = p.timeout -- a node that is silent for so long has failed
+rpc.settings.default_timeout = p.timeout
 events.l_o.level = 4 -- no warning when a round is late: somebody has not answered
 
 -- Protocol ------------------------------------------------------------------------------------
@@ -101,12 +108,10 @@ end
 view = { id = n.id, size = 2 ^ m, links = function() return { successors[1] } end }
 
 events.run(function()
-  cli.crash(p.crash, p.time, p.time / 2) -- in the second half of that time
+  cli.crash(p.crash, p.time, p.time / 2)
   assert(rpc.server(n))
-  if job.position > 1 then
-    events.sleep(0.3)
-    join(job.nodes[1])
-  end
+  events.sleep(0.3)
+  if job.position > 1 then join(job.nodes[1]) end
   events.periodic(p.period, { stabilize, fix_fingers, check_predecessor })
-  proof.judge { what = "ring", rpc = rpc, property = property, limit = p.time + 20, every = 0.5 }
+  proof.judge { what = "ring", rpc = rpc, property = property, limit = p.time + p.patience }
 end)

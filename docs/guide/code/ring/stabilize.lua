@@ -48,10 +48,8 @@ view = { id = n.id, size = 2 ^ m, links = function() return { successor } end }
 
 events.run(function()
   assert(rpc.server(n))
-  if job.position > 1 then
-    events.sleep(0.3) -- all at once
-    join(job.nodes[1])
-  end
+  events.sleep(0.3)
+  if job.position > 1 then join(job.nodes[1]) end -- all at the same time
   events.periodic(period, stabilize)
   for _ = 1, 5 do
     events.sleep(0.5)
