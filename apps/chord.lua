@@ -86,7 +86,9 @@ local function check_predecessor()
   if predecessor and not rpc.ping(predecessor) then predecessor = nil end
 end
 
--- What `--plot ring` draws
+-- Picture -------------------------------------------------------------------------------------
+
+-- What `--plot ring` draws.
 view = { id = n.id, size = 2 ^ m, links = function()
   return {
     { to = successors[1], kind = "successor" }, { to = predecessor, kind = "predecessor" },

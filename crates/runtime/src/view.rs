@@ -5,7 +5,7 @@
 //!   id = function() return n.id end,       -- place on a ring: a number, or digits as a text
 //!   size = 2 ^ m,                          -- identifiers are below it (or `bits = m`)
 //!   links = function() return { successor, { to = finger[2], kind = "finger" } } end,
-//!   parent = function() return parent end, -- in a tree; nil at the root
+//!   parent = function() return parent end, -- in a tree; nil at the root, false outside
 //!   label = function() return state end,   -- a few words
 //! }
 //! ```
@@ -82,7 +82,7 @@ pub struct View {
     /// Its links; `None`: it declares none, which is not the same as having none now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links: Option<Vec<Link>>,
-    /// Its parent; `Some(None)`: it is a root.
+    /// Its parent; `Some(None)`: it is a root; `None`: it is in no tree.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "declared")]
     pub parent: Option<Option<Peer>>,
     /// A few words about it.

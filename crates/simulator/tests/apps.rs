@@ -126,6 +126,7 @@ fn rumors_reach_nearly_everyone() {
 
 #[test]
 fn anti_entropy_makes_copies_equal() {
+    prove("antientropy.lua", &[], 1, "copies correct: 1 nodes");
     prove("antientropy.lua", &[], 5, "copies correct: 5 nodes");
     prove("antientropy.lua", &[], 50, "copies correct: 50 nodes");
     prove("antientropy.lua", &["crash=0.1"], 50, "copies correct: ");

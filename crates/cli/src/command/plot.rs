@@ -27,7 +27,7 @@ called when the instance ends, that may not wait:
                                             --   [default: from the SHA-1 of the address]
     size = 2 ^ 40,                          -- ring: identifiers are below it (or `bits = 160`)
     links = function() return { successor, { to = finger[2], kind = \"finger\" } } end,
-    parent = function() return parent end,  -- tree: a node, nil at the root
+    parent = function() return parent end,  -- tree: a node, nil at the root, false outside
     label = function() return state end,    -- a few words beside the node
   }
 A node is a table with ip and port. What the instances showed is kept as view.json in the results.

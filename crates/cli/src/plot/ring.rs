@@ -175,3 +175,6 @@ impl<'a> Ring<'a> {
 fn links(node: &Shown) -> impl Iterator<Item = &splay_runtime::view::Link> {
     node.view.links.iter().flatten()
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,6 +107,7 @@ fn take(view: &mut View, field: &str, stack: Stack, index: i32) -> Vec<String> {
     match (field, kind) {
         ("parent", Kind::Nil) => view.parent = Some(None),
         (_, Kind::Nil) => {}
+        ("parent", Kind::Boolean) if !stack.truth(index) => {}
         ("id", _) => match place(stack, index) {
             Ok(id) => view.id = Some(id),
             Err(message) => return vec![message],

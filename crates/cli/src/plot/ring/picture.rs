@@ -16,7 +16,7 @@ use crate::plot::svg::{
 /// like spokes.
 const LEVEL_LABELS: usize = 40;
 /// The circle's radius grows with the number of nodes, within these bounds.
-const RADIUS: (f64, f64) = (210.0, 520.0);
+const RADIUS: (f64, f64) = (190.0, 520.0);
 /// From the circle to the words.
 const REACH: f64 = 24.0;
 
@@ -38,7 +38,7 @@ impl<'a> Picture<'a> {
         let n = ring.spots.len().max(1) as f64;
         let font = if n <= 40.0 { 13.0 } else { f64::clamp(12.5 - n / 50.0, 8.5, 12.0) };
         let gap = font * 1.25;
-        let radius = f64::clamp(n * gap * 1.1 / TAU - REACH, RADIUS.0, RADIUS.1);
+        let radius = f64::clamp((n * gap * 1.1 / TAU - REACH).max(150.0 + n * 2.6), RADIUS.0, RADIUS.1);
         let node_radius = f64::clamp(radius * TAU / n * 0.22, 2.4, 8.0);
         let mut picture = Picture { ring, overlay, radius, node_radius, font, gap, margin: 0.0 };
         let widest = (0..ring.spots.len()).map(|spot| picture.label_width(spot)).fold(0.0, f64::max);

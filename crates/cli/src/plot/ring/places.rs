@@ -99,8 +99,9 @@ fn derived(address: &str) -> f64 {
 /// An identifier in a few characters.
 pub fn short(id: &Place) -> String {
     match id {
-        Place::Number(value) if *value < 1e7 || value.fract() != 0.0 => format!("{value}"),
-        Place::Number(value) => format!("{:.3e}", value),
+        Place::Number(value) if *value < 1e7 => format!("{}", (value * 1000.0).round() / 1000.0),
+        // As many digits would say no more than the place itself.
+        Place::Number(_) => String::new(),
         Place::Digits(text) => crate::plot::svg::shortened(text, 9),
     }
 }
