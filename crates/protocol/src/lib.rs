@@ -8,8 +8,10 @@ pub mod log_lines;
 pub mod node;
 pub mod seed;
 pub mod session;
+pub mod submission;
 
 pub use job::{Job, ListType};
 pub use limits::Limits;
 pub use list::{ListError, Lists, loopback_nodes};
 pub use node::Node;
+pub use submission::Submission;
