@@ -4,14 +4,17 @@
 
 mod agenda;
 mod bytes;
+mod packed;
 mod ports;
 mod socket;
 mod tcp;
 mod udp;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use slab::Slab;
@@ -22,7 +25,11 @@ use splay_runtime::real::UNKNOWN_HOST;
 
 use agenda::Agenda;
 pub use agenda::Time;
+use packed::Packed;
 use ports::{Binding, Ports};
+
+use crate::recording::{Kind as Record, Recorder};
+
 use socket::{Kind, Options, Ref, Report, Socket, error};
 
 /// What the simulated network is like.
@@ -87,7 +94,12 @@ pub struct Network {
     addresses: BTreeSet<IpAddr>,
     homes: BTreeMap<Owner, IpAddr>,
     names: BTreeMap<String, Vec<IpAddr>>,
+    /// Takes down what is sent, if anyone wants to know.
+    recorder: Option<SharedRecorder>,
 }
+
+/// A recorder that the driver and the host of a simulation share.
+pub type SharedRecorder = Rc<RefCell<Recorder>>;
 
 /// Nanoseconds of a duration; 584 years fit.
 fn nanoseconds(duration: Duration) -> Time {
@@ -120,6 +132,29 @@ impl Network {
             addresses: config.addresses.iter().copied().collect(),
             homes: BTreeMap::new(),
             names,
+            recorder: None,
+        }
+    }
+
+    /// From now on what is sent is taken down.
+    pub fn record(&mut self, recorder: SharedRecorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// Takes down that a packet of an owner's socket leaves.
+    fn note(
+        &self,
+        kind: Record,
+        owner: Owner,
+        what: &[u8],
+        from: SocketAddr,
+        to: SocketAddr,
+        payload: &[u8],
+    ) {
+        if let Some(recorder) = &self.recorder {
+            let (from, to) = (Packed::new(from), Packed::new(to));
+            let parts = [what, from.bytes(), to.bytes(), payload];
+            recorder.borrow_mut().note(self.now, kind, owner.0 + 1, &parts);
         }
     }
 
@@ -411,6 +446,13 @@ impl Network {
 
     /// See [`splay_runtime::driver::Driver::resolve`].
     pub fn resolve(&mut self, owner: Owner, query: u64, question: Query) {
+        if let Some(recorder) = &self.recorder {
+            let asked = match &question {
+                Query::Addresses(name) => name.clone(),
+                Query::Name(address) => address.to_string(),
+            };
+            recorder.borrow_mut().note(self.now, Record::Name, owner.0 + 1, &[asked.as_bytes()]);
+        }
         let answer = match question {
             Query::Addresses(name) => self.addresses_of(&name),
             Query::Name(address) => self.name_of(address),

@@ -41,7 +41,7 @@ const PARTS: &[(&str, &[&str])] = &[
 
 /// Sources that no application requires.
 const INTERNAL: &[&str] =
-    &["splay.compat51", "splay.prelude", "splay.sandbox", "splay.wrapped", "socket.core"];
+    &["splay.compat51", "splay.prelude", "splay.sandbox", "splay.virtual", "splay.wrapped", "socket.core"];
 
 /// Methods of sockets: they are native, and described for editors.
 const SOCKET_OBJECTS: &str = include_str!("../../../../lualib/meta/socket.lua");

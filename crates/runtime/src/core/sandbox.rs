@@ -37,6 +37,7 @@ const REFUSED: &[&str] = &[
     "splay.sandbox",
     "splay.socket_more",
     "splay.utils",
+    "splay.virtual",
     "splay.wrapped",
 ];
 

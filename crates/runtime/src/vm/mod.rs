@@ -1,6 +1,7 @@
 //! One instance's Lua state and the running of its threads. The raw Lua API is wrapped in
 //! [`stack`]; what is decided without Lua is in [`crate::scheduler`].
 
+mod arena;
 mod ctx;
 mod depth;
 mod inquiry;
@@ -19,5 +20,5 @@ pub use libraries::{Module, compile, sources};
 pub use run::{Next, name_of, thread_named};
 pub use stack::{Kind, NativeError, NativeResult, Return, Stack, State, enter, enter_always, request_mark};
 pub use state::Instance;
-pub(crate) use state::compile_program;
+pub(crate) use state::compile_alone;
 pub use watch::{Watch, Watchdog};

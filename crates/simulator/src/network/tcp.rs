@@ -8,7 +8,7 @@ use splay_runtime::driver::{Family, SocketId, Transport};
 
 use super::agenda::Time;
 use super::socket::{Kind, Listener, Options, Ref, Stream, error};
-use super::{Event, Network};
+use super::{Event, Network, Record};
 
 /// Wait before a connection request is repeated; doubles each time, as on Linux.
 const FIRST_RETRY: Time = 1_000_000_000;
@@ -73,6 +73,7 @@ impl Network {
             socket.local = Some(from);
         }
         socket.kind = Kind::Connecting { peer: to };
+        self.note(Record::Connection, owner, b"c", from, to, b"");
         let at = self.now + self.delay(ip, to.ip());
         self.agenda.plan(at, Event::Request { client, from, to, attempt: 1 });
         Err(error(libc::EAGAIN))
@@ -231,8 +232,11 @@ impl Network {
         }
         if count > 0 {
             stream.outstanding += count;
-            let (at, to) = (Self::arrival(now, delay, stream), stream.peer);
+            let (at, to, there) = (Self::arrival(now, delay, stream), stream.peer, stream.peer_address);
+            let (owner, here) = (socket.owner, socket.local);
             self.agenda.plan(at, Event::Data { to, from, bytes: data[..count].into() });
+            let here = here.unwrap_or_else(|| super::unspecified(Family::V4));
+            self.note(Record::Stream, owner, b"", here, there, &data[..count]);
         }
         Ok(count)
     }
@@ -323,8 +327,11 @@ impl Network {
         };
         if how != Shutdown::Read && !stream.write_closed {
             stream.write_closed = true;
-            let (at, to) = (Self::arrival(now, delay, stream), stream.peer);
+            let (at, to, there) = (Self::arrival(now, delay, stream), stream.peer, stream.peer_address);
+            let (owner, here) = (socket.owner, socket.local);
             self.agenda.plan(at, Event::End { to });
+            let here = here.unwrap_or_else(|| super::unspecified(Family::V4));
+            self.note(Record::Connection, owner, b"e", here, there, b"");
             self.mark(id, stamp, false, true);
         }
         let Kind::Stream(stream) = &mut self.entry(id)?.kind else { return Ok(()) };

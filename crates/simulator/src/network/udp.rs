@@ -7,7 +7,7 @@ use splay_runtime::driver::{Family, SocketId, Transport};
 
 use super::socket::{Datagrams, Kind, Ref, error};
 use super::tcp::seen_by;
-use super::{Event, Network};
+use super::{Event, Network, Record};
 
 /// Most payload of a datagram: 65,535 less the IPv4 and UDP headers.
 const MAX_V4_BYTES: usize = 65_507;
@@ -106,6 +106,7 @@ impl Network {
             from.set_ip(self.source_for(owner, to.ip()));
         }
         let sender = self.reference(id)?;
+        self.note(Record::Datagram, owner, b"", from, to, data);
         let at = self.now + self.delay(from.ip(), to.ip());
         self.agenda.plan(at, Event::Datagram { sender, from, to, bytes: data.into() });
         Ok(data.len())
