@@ -6,6 +6,7 @@ mod lua;
 mod man;
 mod new;
 pub mod run;
+mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ const EXAMPLES: &str = "\
 Examples:
   splay run chord.lua -n 50           fifty instances in this process, over loopback sockets
   splay run chord.lua -n 50 --for 60s the same, stopped after a minute
+  splay sim chord.lua -n 1000         a thousand, in virtual time and repeatably
   splay lua chord.lua 3 50            one instance, as a plain Lua interpreter runs it
   splay lua -e 'print(_VERSION)'      a line of Lua
   splay new ring                      an application to begin with, and its test
@@ -45,6 +47,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Sim(sim::SimArgs),
     Lua(lua::LuaArgs),
     New(new::NewArgs),
     Test(test::TestArgs),
@@ -67,6 +70,7 @@ pub fn parse() -> Result<Cli, Failure> {
 pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Run(args) => run::execute(args),
+        Command::Sim(args) => sim::execute(args),
         Command::Lua(args) => lua::execute(args),
         Command::New(args) => new::execute(args),
         Command::Test(args) => test::execute(args),
