@@ -8,6 +8,8 @@ use serde_bytes::ByteBuf;
 use crate::{Limits, ListType, Node};
 
 /// Every message to a splayd.
+// The large ones are the rare ones, and none is kept.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToSplayd {
