@@ -13,6 +13,7 @@ mod ledger;
 mod options;
 mod preflight;
 mod quantity;
+mod reference;
 mod reporter;
 mod results;
 
