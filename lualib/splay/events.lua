@@ -13,7 +13,8 @@ local wait, fire = core.wait, core.fire
 ---@field l_o splay.log.Object the module's log object, with level 3
 local M = {}
 
----@alias splay.thread string name of a thread, as `tostring(coroutine)` gives it
+--- Name of a thread, as `tostring(coroutine)` gives it.
+---@alias splay.thread string
 
 --- Fires an event: every thread that waits for it now, or begins to before the next pass of the
 --- scheduler, is resumed with the arguments. Does not yield.
@@ -166,6 +167,7 @@ end
 --- ```
 ---
 --- Manual: 'splay.events'
+---@overload fun(f: function|function[], period: number, force?: boolean): splay.thread
 ---@param period number seconds (the order of the first two arguments does not matter)
 ---@param f function|function[]
 ---@param force? boolean call even if the last call still runs

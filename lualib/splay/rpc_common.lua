@@ -59,6 +59,7 @@ return function(mode, settings)
   --- error that the function raised; see [errors](../errors.md).
   --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
   ---@async
+  ---@overload fun(ip: string, port: integer, call: any, timeout?: number): boolean, any
   ---@param node splay.Node|string node, or an address (then the port comes next)
   ---@param call string|any[] name, or an array of the name and the arguments
   ---@param timeout number? seconds, `settings.default_timeout` if absent
@@ -82,6 +83,7 @@ return function(mode, settings)
   --- error that the function raised; see [errors](../errors.md).
   --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
   ---@async
+  ---@overload fun(ip: string, port: integer, call: string|any[], timeout?: number): any
   ---@param node splay.Node|string node, or an address (then the port comes next)
   ---@param call string|any[] name, or an array of the name and the arguments
   ---@param timeout number? seconds, `settings.default_timeout` if absent
@@ -100,6 +102,7 @@ return function(mode, settings)
   --- Errors: `nil, "reason"`: "timeout", "connection refused" and others.
   --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
   ---@async
+  ---@overload fun(ip: string, port: integer, timeout?: number): number?, string?
   ---@param node splay.Node|string node, or an address (then the port comes next)
   ---@param timeout number? seconds, `settings.default_timeout` if absent
   ---@return number? seconds nil, "reason" if it does not answer
@@ -142,6 +145,7 @@ return function(mode, settings)
   --- Errors: raises the reason that `acall` returns.
   --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
   ---@async
+  ---@overload fun(ip: string, port: integer, call: string|any[], timeout?: number): any
   ---@param node splay.Node|string node, or an address (then the port comes next)
   ---@param call string|any[] name, or an array of the name and the arguments
   ---@param timeout number? seconds, `settings.default_timeout` if absent

@@ -36,7 +36,17 @@ fn stub(name: &str, module: &Module) -> String {
         NATIVE.iter().any(|(_, _, source)| kind.source.iter().all(|line| source.contains(line.as_str())))
     };
     let mut classes: Vec<&str> = vec!["M"];
-    let mut own = vec![format!("---@class {name}")];
+    // Where an object is called like its module, the module's table has no name.
+    let declares = |line: &String| {
+        [format!("---@class {name}"), format!("---@alias {name}")].iter().any(|declared| {
+            line.strip_prefix(declared).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', ':']))
+        })
+    };
+    let taken = module
+        .types
+        .iter()
+        .any(|kind| kind.variable.as_deref() != Some("M") && kind.source.iter().any(declares));
+    let mut own = if taken { Vec::new() } else { vec![format!("---@class {name}")] };
     // A class that is a field of the module comes with this field.
     let of_field = |kind: &Type| module.entries.iter().any(|entry| entry.source == kind.source);
     for kind in module.types.iter().filter(|kind| !by_hand(kind) && !of_field(kind)) {
@@ -45,15 +55,17 @@ fn stub(name: &str, module: &Module) -> String {
             continue;
         };
         if variable == "M" {
-            if kind.classes.iter().any(|class| class.name == name) && own.len() < kind.source.len() + 1 {
-                own = kind.source.clone();
+            // A part of the module may name its own table otherwise.
+            if kind.source.iter().any(declares) && own.len() <= kind.source.len() {
+                own.clone_from(&kind.source);
             }
         } else {
             classes.push(variable);
             text.push_str(&format!("{}\nlocal {variable} = {{}}\n\n", kind.source.join("\n")));
         }
     }
-    text.push_str(&format!("{}\nlocal M = {{}}\n\n", own.join("\n")));
+    own.push("local M = {}\n\n".to_owned());
+    text.push_str(&own.join("\n"));
     let mut tables: Vec<&str> = Vec::new();
     for entry in &module.entries {
         let table = entry.class().unwrap_or("M");

@@ -1,4 +1,4 @@
-use crate::annotations::{Class, Entry, parse};
+use crate::annotations::{Class, Entry, Module, parse};
 use crate::catalogue::{GLOBALS, Named, catalogue, entries, full_name};
 use crate::reference::{before, same_as, stubs};
 
@@ -116,4 +116,97 @@ fn the_example_of_a_class_comes_before_those_of_its_methods() {
     let (_, module) = catalogue.iter().find(|(name, _)| *name == "splay.events").expect("is there");
     let (_, lock) = entries(&catalogue).find(|(_, entry)| entry.name == "Lock:lock").expect("is there");
     assert_eq!(before(module, lock).expect("has one").lines, ["local lock = events.lock()"]);
+}
+
+/// What LuaLS knows by itself, and the names of type parameters.
+const TYPES: [&str; 19] = [
+    "any",
+    "boolean",
+    "false",
+    "file",
+    "fun",
+    "function",
+    "integer",
+    "lightuserdata",
+    "nil",
+    "number",
+    "string",
+    "table",
+    "thread",
+    "true",
+    "unknown",
+    "userdata",
+    "async",
+    "T",
+    "F",
+];
+
+/// Names of types in a type: without texts in quotes, and the names of parameters and fields.
+fn type_names(kind: &str) -> Vec<String> {
+    let unquoted: String = kind.split('"').step_by(2).collect::<Vec<_>>().join(" ");
+    let is_name = |c: char| c.is_alphanumeric() || "_.".contains(c);
+    let mut names = Vec::new();
+    let mut rest = unquoted.as_str();
+    while let Some(at) = rest.find(|c: char| c.is_alphabetic()) {
+        let name: String = rest[at..].chars().take_while(|c| is_name(*c)).collect();
+        rest = &rest[at + name.len()..];
+        let is_label = rest.trim_start_matches('?').starts_with(':');
+        if !is_label {
+            names.push(name.trim_matches('.').to_owned());
+        }
+    }
+    names
+}
+
+#[test]
+fn names_of_types_are_found() {
+    assert_eq!(
+        type_names("fun(a: string, b?: splay.Node[]): any ..."),
+        ["fun", "string", "splay.Node", "any"]
+    );
+    assert_eq!(type_names("{s: table}|\"head\"|nil"), ["table", "nil"]);
+}
+
+#[test]
+fn every_type_is_declared() {
+    let catalogue = catalogue();
+    let files = stubs(&catalogue);
+    let lines = files.iter().flat_map(|file| file.text.lines());
+    let declared: Vec<&str> = lines
+        .filter_map(|line| {
+            line.trim().strip_prefix("---@class ").or_else(|| line.trim().strip_prefix("---@alias "))
+        })
+        .filter_map(|rest| rest.split([' ', ':']).next())
+        .collect();
+    for (at, name) in declared.iter().enumerate() {
+        assert!(!declared[..at].contains(name), "{name} is declared twice");
+    }
+    let mut unknown = Vec::new();
+    for (module, kinds) in catalogue.iter().map(|(name, module)| (name, kinds(module))) {
+        for name in kinds.iter().flat_map(|kind| type_names(kind)) {
+            if !TYPES.contains(&name.as_str()) && !declared.contains(&name.as_str()) {
+                unknown.push(format!("{module}: {name}"));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "no such type: {}", unknown.join(", "));
+}
+
+/// All types that a module's annotations name.
+fn kinds(module: &Module) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for entry in &module.entries {
+        all.extend(entry.params.iter().chain(&entry.returns).map(|value| value.kind.clone()));
+        all.extend(entry.kind.clone());
+    }
+    for class in module.types.iter().flat_map(|kind| &kind.classes) {
+        all.extend(class.fields.iter().map(|field| field.kind.clone()));
+    }
+    for line in module.types.iter().flat_map(|kind| &kind.source) {
+        let parent = line.strip_prefix("---@class ").and_then(|rest| rest.split_once(": "));
+        all.extend(parent.map(|(_, parent)| parent.to_owned()));
+        let alias = line.strip_prefix("---@alias ").and_then(|rest| rest.split_once(' '));
+        all.extend(alias.map(|(_, kind)| kind.to_owned()));
+    }
+    all
 }

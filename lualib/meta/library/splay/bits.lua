@@ -3,7 +3,6 @@
 
 ---@alias splay.bits boolean[]
 
----@class splay.bits
 local M = {}
 
 --- Makes all of the first `size` bits false.

@@ -1,7 +1,8 @@
 ---@meta splay.events
 -- Made by `splay doc --stubs` from the libraries' comments: changes are lost.
 
----@alias splay.thread string name of a thread, as `tostring(coroutine)` gives it
+--- Name of a thread, as `tostring(coroutine)` gives it.
+---@alias splay.thread string
 
 --- `local lock = events.lock()`
 ---@class splay.lock
@@ -144,6 +145,7 @@ function M.exit() end
 --- ```
 ---
 --- Manual: 'splay.events'
+---@overload fun(f: function|function[], period: number, force?: boolean): splay.thread
 ---@param period number seconds (the order of the first two arguments does not matter)
 ---@param f function|function[]
 ---@param force? boolean call even if the last call still runs

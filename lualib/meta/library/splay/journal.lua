@@ -7,7 +7,6 @@
 ---@field file file*? nil once closed
 local Journal = {}
 
----@class splay.journal
 local M = {}
 
 --- Opens a journal, or makes an empty one. A record torn by a crash in the middle of `append` is

@@ -22,7 +22,6 @@
 ---@field view splay.peer_sampling.entry[]
 local Sampling = {}
 
----@class splay.peer_sampling
 local M = {}
 
 --- Makes a service that does not run yet.

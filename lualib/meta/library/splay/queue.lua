@@ -13,7 +13,6 @@
 ---@field empty fun(): boolean
 ---@field flush fun() forgets all
 
----@class splay.queue
 local M = {}
 
 --- A new queue, whose functions are called with a dot.

@@ -54,6 +54,7 @@ M.settings = nil
 --- error that the function raised; see [errors](../errors.md).
 --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
 ---@async
+---@overload fun(ip: string, port: integer, call: any, timeout?: number): boolean, any
 ---@param node splay.Node|string node, or an address (then the port comes next)
 ---@param call string|any[] name, or an array of the name and the arguments
 ---@param timeout number? seconds, `settings.default_timeout` if absent
@@ -77,6 +78,7 @@ M.a_call = M.acall
 --- error that the function raised; see [errors](../errors.md).
 --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
 ---@async
+---@overload fun(ip: string, port: integer, call: string|any[], timeout?: number): any
 ---@param node splay.Node|string node, or an address (then the port comes next)
 ---@param call string|any[] name, or an array of the name and the arguments
 ---@param timeout number? seconds, `settings.default_timeout` if absent
@@ -95,6 +97,7 @@ function M.call(node, call, timeout) end
 --- Errors: `nil, "reason"`: "timeout", "connection refused" and others.
 --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
 ---@async
+---@overload fun(ip: string, port: integer, timeout?: number): number?, string?
 ---@param node splay.Node|string node, or an address (then the port comes next)
 ---@param timeout number? seconds, `settings.default_timeout` if absent
 ---@return number? seconds nil, "reason" if it does not answer
@@ -137,6 +140,7 @@ function M.stop_server(port) end
 --- Errors: raises the reason that `acall` returns.
 --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
 ---@async
+---@overload fun(ip: string, port: integer, call: string|any[], timeout?: number): any
 ---@param node splay.Node|string node, or an address (then the port comes next)
 ---@param call string|any[] name, or an array of the name and the arguments
 ---@param timeout number? seconds, `settings.default_timeout` if absent
