@@ -182,10 +182,11 @@ fn module_text(name: &str, module: &Module) -> String {
 }
 
 fn entry_text(name: &str, module: &Module, entry: &Entry) -> String {
-    let mut text = match entry.name.contains(':') || name == GLOBALS {
-        true if name == GLOBALS => format!("{}   (global)\n\n", signature(&entry.name, entry)),
-        true => format!("{}   (objects of {name})\n\n", signature(&entry.name, entry)),
-        false => format!("{name}.{}\n\n", signature(&entry.name, entry)),
+    let shown = signature(&entry.name, entry);
+    let mut text = match entry.class() {
+        _ if name == GLOBALS => format!("{shown}   (global)\n\n"),
+        Some(_) => format!("{shown}   (objects of {name})\n\n"),
+        None => format!("{name}.{shown}\n\n"),
     };
     if let Some(other) = &entry.same_as {
         writeln!(text, "  Another name of `{other}`.").expect("to a string");
