@@ -95,6 +95,17 @@ fn other_names_and_native_functions() {
 }
 
 #[test]
+fn fields_of_objects_are_found() {
+    for name in ["log.debug", "log:debug", "splay.log.Object.debug"] {
+        let debug = doc(&[name]).ended(0).out;
+        assert!(debug.starts_with("splay.log.Object.debug   (objects of splay.log)\n"), "{debug}");
+        assert!(debug.contains("logs at level 1") && debug.contains("l_o:warn(\"low\")"), "{debug}");
+    }
+    assert!(doc(&["queue.insert"]).ended(0).out.contains("adds at the end"));
+    doc(&["queue.inserted"]).ended(1);
+}
+
+#[test]
 fn everything_is_there_as_json() {
     let all: serde_json::Value = serde_json::from_str(&doc(&["--json"]).ended(0).out).expect("JSON");
     let modules = all["modules"].as_array().expect("a list");

@@ -159,7 +159,36 @@ fn shown(catalogue: &[Named], name: &str) -> Option<String> {
             texts.extend(meant.map(|entry| entry_text(module_name, module, entry)));
         }
     }
+    if texts.is_empty() {
+        texts = fields(catalogue, name);
+    }
     (!texts.is_empty()).then(|| texts.join("\n"))
+}
+
+/// Fields of objects that have the name: `log.debug`, `log:debug`, `splay.queue.insert`, `insert`.
+fn fields(catalogue: &[Named], name: &str) -> Vec<String> {
+    let (of, last) = name.rsplit_once([':', '.']).unwrap_or(("", name));
+    let mut texts = Vec::new();
+    for (module_name, module) in catalogue {
+        for kind in &module.types {
+            for class in kind
+                .classes
+                .iter()
+                .filter(|class| of.is_empty() || class.name == of || is_called(module_name, of))
+            {
+                let field = class.fields.iter().find(|field| field.name.trim_end_matches('?') == last);
+                texts.extend(field.map(|field| {
+                    let mut text = format!("{}.{}   (objects of {module_name})\n\n", class.name, field.name);
+                    prose(&mut text, std::slice::from_ref(&field.text));
+                    let value = Value { kind: field.kind.clone(), ..Value::default() };
+                    write!(text, "\nType\n{}", columns(vec![row(&value)])).expect("to a string");
+                    told(&mut text, &kind.about, module.about.since.as_deref());
+                    text
+                }));
+            }
+        }
+    }
+    texts
 }
 
 fn module_text(name: &str, module: &Module) -> String {
