@@ -107,7 +107,7 @@ local LOADING = {}
 
 --- As Lua's, for the libraries of SPLAY, `package.preload` and the modules beside the program.
 ---
---- `require "ffi"  --> nil  "not permitted"`
+--- `require "ffi"  --> nil, "not permitted"`
 ---@param name string
 ---@return any module nil, "not permitted"
 ---@return string? reason

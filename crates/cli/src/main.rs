@@ -1,6 +1,7 @@
 //! The `splay` command.
 
 mod annotations;
+mod catalogue;
 mod command;
 mod diagnostics;
 mod dispatcher;
@@ -12,6 +13,7 @@ mod ledger;
 mod options;
 mod preflight;
 mod quantity;
+mod reference;
 mod reporter;
 mod results;
 
