@@ -1,6 +1,7 @@
 //! The `splay` command.
 
 mod annotations;
+mod attach;
 mod command;
 mod diagnostics;
 mod dispatcher;
@@ -11,6 +12,7 @@ mod interrupt;
 mod ledger;
 mod options;
 mod preflight;
+mod prompt;
 mod quantity;
 mod reporter;
 mod results;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use splay_runtime::host::{EndReason, InstanceConfig, Mode, Stream};
 use splay_runtime::program::Program;
 
@@ -42,6 +42,7 @@ pub struct LuaArgs {
     no_jit: bool,
     /// The program's file, or `-` for standard input, and its arguments.
     #[arg(value_name = "SCRIPT [ARGS]", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_hint = ValueHint::FilePath)]
     script: Vec<String>,
 }
 
@@ -132,7 +133,7 @@ fn read_standard_input() -> Result<Vec<u8>, Failure> {
 }
 
 /// Puts `-e` lines before a program, on its first line: line numbers stay true.
-fn after(code: &[String], source: Vec<u8>) -> Result<Vec<u8>, Failure> {
+pub fn after(code: &[String], source: Vec<u8>) -> Result<Vec<u8>, Failure> {
     if code.is_empty() {
         return Ok(source);
     }
