@@ -137,8 +137,8 @@ fn a_prompt_that_does_not_read_holds_nothing() {
     let run = start(&place, 1, &[]);
     let mut stream = UnixStream::connect(place.folder_of_results().join("attach.sock")).unwrap();
     let flood = "for i = 1, 2000 do print(('x'):rep(50000)) events.yield() end flooded = true";
-    write!(stream, "{{\"ask\":\"hello\",\"version\":1,\"instance\":1}}\n").unwrap();
-    write!(stream, "{{\"ask\":\"evaluate\",\"id\":1,\"code\":\"{flood}\"}}\n").unwrap();
+    writeln!(stream, "{{\"ask\":\"hello\",\"version\":1,\"instance\":1}}").unwrap();
+    writeln!(stream, "{{\"ask\":\"evaluate\",\"id\":1,\"code\":\"{flood}\"}}").unwrap();
     let mut from = BufReader::new(stream.try_clone().unwrap());
     let mut welcome = String::new();
     from.read_line(&mut welcome).unwrap();
@@ -169,10 +169,10 @@ fn the_sandbox_holds_for_prompts() {
 
 #[test]
 fn runs_are_closed_unless_asked() {
-    let place = Place::with(APP);
+    let place = Place::with(&format!("print('up') {APP}"));
     let port = free_ports(1).to_string();
     let run = place.start(&["run", "app.lua", "--first-port", &port]);
-    eventually("it runs", || place.path().join("runs/app/latest/options.json").exists());
+    eventually("it runs", || place.folder_of_results().join("instances/1.log").exists());
     assert!(attach(&place, &["app", "1", "-e", "1"]).ended(3).err.contains("without --attach"));
     assert!(attach(&place, &["1", "-e", "1"]).ended(3).err.contains("splay run --attach"));
     end(run);

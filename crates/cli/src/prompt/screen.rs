@@ -26,8 +26,11 @@ impl Screen for Direct {
     fn line(&mut self, stream: Stream, text: &str) -> io::Result<()> {
         match stream {
             Stream::Out => writeln!(io::stdout(), "{text}"),
-            // As for other commands: where standard error is closed there is no one left to tell.
-            Stream::Err => Ok(drop(writeln!(io::stderr(), "{text}"))),
+            Stream::Err => {
+                // As for other commands: where standard error is closed no one is left to tell.
+                let _ = writeln!(io::stderr(), "{text}");
+                Ok(())
+            }
         }
     }
 
