@@ -69,6 +69,15 @@ fn an_application_comes_first() {
 }
 
 #[test]
+fn a_plain_interpreter_has_one_too() {
+    let place = Place::with("x = ... y = arg[1]");
+    let outcome = place.lua(&["-i", "-e", "z = 3", "app.lua", "a"], "x, y, z, job, events\n").ended(0);
+    assert_eq!(outcome.out, "\"a\"\t\"a\"\t3\tnil\tnil\n");
+    assert_eq!(place.lua(&["-i"], "1 + 1\n").ended(0).out, "2\n");
+    assert!(place.lua(&["-i", "-"], "").ended(2).err.contains("-i reads standard input"));
+}
+
+#[test]
 fn the_program_may_end_itself() {
     assert_eq!(piped(&[], "os.exit(7)\nprint('never')\n").ended(7).out, "");
     piped(&[], "events.exit() events.sleep(60)\n").ended(0);

@@ -83,8 +83,19 @@ pub fn execute(args: ReplArgs) -> Result<ExitCode, Failure> {
         job.me.ip,
         job.me.port
     );
-    let (session, heard) = Local::start(program, args.arguments, job)?;
-    prompt::talk(Arc::new(session), heard, &banner)
+    open(program, args.arguments, Some(job), true, &banner)
+}
+
+/// Runs a program in an instance that lives on, and opens a prompt there.
+pub fn open(
+    program: Arc<Program>,
+    arguments: Vec<String>,
+    job: Option<Job>,
+    jit: bool,
+    banner: &str,
+) -> Result<ExitCode, Failure> {
+    let (session, heard) = Local::start(program, arguments, job, jit)?;
+    prompt::talk(Arc::new(session), heard, banner)
 }
 
 fn program(app: Option<&Path>) -> Result<Program, Failure> {
@@ -116,7 +127,8 @@ impl Local {
     fn start(
         program: Arc<Program>,
         arguments: Vec<String>,
-        job: Job,
+        job: Option<Job>,
+        jit: bool,
     ) -> Result<(Local, Receiver<Heard>), Failure> {
         let (heard, hears) = crossbeam_channel::bounded(prompt::QUEUE);
         let (inputs, received) = crossbeam_channel::bounded(prompt::QUEUE);
@@ -129,9 +141,9 @@ impl Local {
         let configure = move |_| InstanceConfig {
             program: program.clone(),
             arguments: arguments.clone(),
-            job: Some(job.clone()),
+            job: job.clone(),
             mode: Mode::Hosted,
-            jit: true,
+            jit,
             compact: false,
             seed: None,
             max_memory_bytes: None,
