@@ -18,7 +18,8 @@ const APP: &str = "require 'splay.base' alive = 0 \
 /// A run that can be attached to.
 fn start(place: &Place, instances: u16, words: &[&str]) -> Running {
     let (first, count) = (free_ports(instances).to_string(), instances.to_string());
-    let mut all = vec!["run", "app.lua", "-n", &count, "--first-port", &first, "--attach"];
+    // A test that fails leaves nothing behind for long.
+    let mut all = vec!["run", "app.lua", "-n", &count, "--first-port", &first, "--attach", "--for", "2m"];
     all.extend(words);
     let running = place.start(&all);
     let socket = place.folder_of_results().join("attach.sock");
