@@ -87,6 +87,9 @@ pub enum Failure {
     /// There is nothing by the name asked for.
     #[error("{0}")]
     NotFound(String),
+    /// There is no run, or no instance of it, to open a prompt on.
+    #[error("{0}")]
+    Unreachable(String),
     /// A folder cannot be looked into.
     #[error("read the folder `{path}`: {source}")]
     Folder {
@@ -98,8 +101,8 @@ pub enum Failure {
     /// The standard output cannot be written.
     #[error("write to standard output: {0}")]
     Output(#[source] io::Error),
-    /// The program on standard input cannot be read.
-    #[error("read the program from standard input: {0}")]
+    /// Standard input cannot be read.
+    #[error("read standard input: {0}")]
     Input(#[source] io::Error),
     /// A worker cannot be set up.
     #[error("start a worker: {0}")]
@@ -112,7 +115,10 @@ impl Failure {
         match self {
             Failure::NotFound(_) => 1,
             Failure::Usage(_) | Failure::Lists(_) => 2,
-            Failure::Program(ProgramError::Read { .. }) | Failure::Folder { .. } | Failure::Input(_) => 3,
+            Failure::Program(ProgramError::Read { .. })
+            | Failure::Folder { .. }
+            | Failure::Input(_)
+            | Failure::Unreachable(_) => 3,
             Failure::Program(_) => 4,
             Failure::PortTaken { .. } | Failure::Port { .. } | Failure::Descriptors { .. } => 5,
             Failure::Write { .. } | Failure::Output(_) => 6,

@@ -1,6 +1,7 @@
 //! The `splay` command.
 
 mod annotations;
+mod attach;
 mod catalogue;
 mod command;
 mod diagnostics;
@@ -12,6 +13,7 @@ mod interrupt;
 mod ledger;
 mod options;
 mod preflight;
+mod prompt;
 mod quantity;
 mod reference;
 mod reporter;

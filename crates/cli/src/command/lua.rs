@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use splay_runtime::host::{EndReason, InstanceConfig, Mode, Stream};
 use splay_runtime::program::Program;
 
+use super::repl;
 use crate::engine::{Alone, run_alone};
 use crate::failure::{Failure, STATUS_INTERRUPTED, complain};
 
@@ -19,6 +20,7 @@ Examples:
                                     fifty processes, as the manual runs them
   splay lua -e 'print(2^10)'        a line of Lua
   splay lua -e 'x = 1' app.lua      a line of Lua, then the file
+  splay lua -i app.lua              the file, then a prompt
   echo 'print(...)' | splay lua - a b   a program on standard input
 
 Exit status: what the program gives to os.exit, 0 at its normal end, 1 after an uncaught error;
@@ -34,6 +36,9 @@ pub struct LuaArgs {
     /// Run this line of Lua (before the file, if there is one). May be given several times.
     #[arg(short = 'e', value_name = "CODE", allow_hyphen_values = true)]
     code: Vec<String>,
+    /// Open a prompt afterwards, as `splay repl` does, with nothing required and no job.
+    #[arg(short = 'i')]
+    interactive: bool,
     /// Tell the version of Lua.
     #[arg(short = 'v')]
     version: bool,
@@ -42,6 +47,7 @@ pub struct LuaArgs {
     no_jit: bool,
     /// The program's file, or `-` for standard input, and its arguments.
     #[arg(value_name = "SCRIPT [ARGS]", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_hint = ValueHint::FilePath)]
     script: Vec<String>,
 }
 
@@ -55,7 +61,19 @@ pub fn execute(args: LuaArgs) -> Result<ExitCode, Failure> {
         }
     }
     let mut words = args.script.into_iter();
-    let program = program(&args.code, words.next().as_deref())?;
+    let script = words.next();
+    if args.interactive {
+        if script.as_deref() == Some("-") {
+            return Err(Failure::Usage("-i reads standard input itself: name the script's file".to_owned()));
+        }
+        let program = match (&script, args.code.is_empty()) {
+            (None, true) => Program::from_source("stdin", b"", here())?,
+            _ => program(&args.code, script.as_deref())?,
+        };
+        let banner = "Lua 5.1 (LuaJIT); Tab completes, Ctrl-D leaves";
+        return repl::open(Arc::new(program), words.collect(), None, !args.no_jit, banner);
+    }
+    let program = program(&args.code, script.as_deref())?;
     let config = InstanceConfig {
         program: Arc::new(program),
         arguments: words.collect(),
@@ -132,7 +150,7 @@ fn read_standard_input() -> Result<Vec<u8>, Failure> {
 }
 
 /// Puts `-e` lines before a program, on its first line: line numbers stay true.
-fn after(code: &[String], source: Vec<u8>) -> Result<Vec<u8>, Failure> {
+pub fn after(code: &[String], source: Vec<u8>) -> Result<Vec<u8>, Failure> {
     if code.is_empty() {
         return Ok(source);
     }

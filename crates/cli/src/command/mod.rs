@@ -1,10 +1,12 @@
 //! The command line: which commands there are, and which file runs each.
 
+mod attach;
 mod completions;
 mod doc;
 mod lua;
 mod man;
 mod new;
+mod repl;
 pub mod run;
 mod sim;
 mod test;
@@ -30,6 +32,8 @@ Examples:
   splay sim chord.lua -n 1000         a thousand, in virtual time and repeatably
   splay lua chord.lua 3 50            one instance, as a plain Lua interpreter runs it
   splay lua -e 'print(_VERSION)'      a line of Lua
+  splay repl                          Lua as you type it, in a live instance
+  splay attach chord 7                the same inside instance 7 of a run with --attach
   splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
   splay doc events.wait               what a library function is for
@@ -49,6 +53,8 @@ enum Command {
     Run(run::RunArgs),
     Sim(sim::SimArgs),
     Lua(lua::LuaArgs),
+    Repl(repl::ReplArgs),
+    Attach(attach::AttachArgs),
     New(new::NewArgs),
     Test(test::TestArgs),
     Doc(doc::DocArgs),
@@ -72,6 +78,8 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Run(args) => run::execute(args),
         Command::Sim(args) => sim::execute(args),
         Command::Lua(args) => lua::execute(args),
+        Command::Repl(args) => repl::execute(args),
+        Command::Attach(args) => attach::execute(args),
         Command::New(args) => new::execute(args),
         Command::Test(args) => test::execute(args),
         Command::Doc(args) => doc::execute(args),

@@ -84,6 +84,11 @@ pub(super) fn install(cx: &Ctx, config: &InstanceConfig) {
     }
 }
 
+/// Whether an embedded library is meant for programs (`confined`: in the sandbox).
+pub(crate) fn offers(name: &str, confined: bool) -> bool {
+    !REFUSED.contains(&name) || !confined && matches!(name, "splay.restricted_io" | "splay.utils")
+}
+
 /// The name of what the sandbox took away, if that is why a call failed with `message`.
 pub(crate) fn denied_by(message: &str) -> Option<&'static str> {
     let rest = message.split_once("attempt to call ")?.1;

@@ -151,6 +151,10 @@ impl Instance {
         Ok(())
     }
 
+    pub(super) fn context(&self) -> &Ctx {
+        &self.context
+    }
+
     /// Runs what can run at `now`.
     pub fn turn(&self, now: Duration) -> Next {
         let _entered = self.context.enter();
@@ -178,6 +182,7 @@ impl Instance {
     /// Closes the instance and reports its end.
     pub fn close(self, reason: EndReason) {
         let cx = &*self.context;
+        cx.end_evaluations();
         let usage = cx.usage();
         cx.flush();
         let at = cx.driver().wall();
