@@ -1,6 +1,7 @@
 //! The `splay` command.
 
 mod annotations;
+mod catalogue;
 mod command;
 mod diagnostics;
 mod dispatcher;

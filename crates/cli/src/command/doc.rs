@@ -1,15 +1,14 @@
-//! `splay doc`: the documentation of the embedded libraries in the terminal. Which sources make
-//! up a module, how a name is found, how an entry is shown; reading sources is
-//! [`crate::annotations`]'s.
+//! `splay doc`: the documentation of the embedded libraries in the terminal. How a name is found and
+//! how an entry is shown; what there is, is [`crate::catalogue`]'s.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
-use splay_runtime::vm::sources;
 
-use crate::annotations::{Class, Entry, Module, Value, parse};
+use crate::annotations::{Class, Entry, Module, Value};
+use crate::catalogue::{Named, catalogue, entries, is_called};
 use crate::failure::Failure;
 
 const EXAMPLES: &str = "\
@@ -31,21 +30,6 @@ pub struct DocArgs {
     name: Option<String>,
 }
 
-/// Sources that belong to another module than their name says: where their entries are reached.
-const PARTS: &[(&str, &[&str])] = &[
-    ("splay.rpc_common", &["splay.rpc", "splay.urpc", "splay.rpcq"]),
-    ("splay.misc_more", &["splay.misc"]),
-    ("splay.locks", &["splay.events"]),
-    ("splay.socket_more", &["splay.socket"]),
-];
-
-/// Sources that no application requires.
-const INTERNAL: &[&str] =
-    &["splay.compat51", "splay.prelude", "splay.sandbox", "splay.wrapped", "socket.core"];
-
-/// Methods of sockets: they are native, and described for editors.
-const SOCKET_OBJECTS: &str = include_str!("../../../../lualib/meta/socket.lua");
-
 /// Most suggestions for a name that does not exist.
 const SUGGESTIONS: usize = 5;
 
@@ -58,36 +42,6 @@ pub fn execute(args: DocArgs) -> Result<ExitCode, Failure> {
     };
     io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A module's name and what its sources say.
-type Named = (&'static str, Module);
-
-/// All modules an application may require, by name.
-fn catalogue() -> Vec<Named> {
-    let read = |source: &[u8]| parse(&String::from_utf8_lossy(source));
-    let part = |name: &str| PARTS.iter().find(|(part, _)| *part == name);
-    let mut modules: Vec<Named> = sources()
-        .iter()
-        .filter(|(name, _)| part(name).is_none() && !INTERNAL.contains(name))
-        .map(|(name, source)| (*name, read(source)))
-        .collect();
-    let mut add = |name: &str, entries: Vec<Entry>| {
-        let (_, module) =
-            modules.iter_mut().find(|(have, _)| *have == name).expect("parts are of modules that exist");
-        for entry in entries {
-            if module.entries.iter().all(|have| have.name != entry.name) {
-                module.entries.push(entry);
-            }
-        }
-    };
-    for (name, source) in sources() {
-        for whole in part(name).map_or(&[][..], |(_, wholes)| wholes) {
-            add(whole, read(source).entries);
-        }
-    }
-    add("splay.socket", parse(SOCKET_OBJECTS).entries);
-    modules
 }
 
 fn listing(catalogue: &[Named]) -> String {
@@ -111,11 +65,6 @@ fn columns(rows: Vec<(String, String)>) -> String {
     text
 }
 
-/// Whether a module may be called this: by its name, or without `splay.`.
-fn is_called(module: &str, name: &str) -> bool {
-    module == name || module.strip_prefix("splay.") == Some(name)
-}
-
 /// Everything that has the name: a module, or entries.
 fn shown(catalogue: &[Named], name: &str) -> Option<String> {
     let module = catalogue.iter().filter(|(module, _)| is_called(module, name));
@@ -133,10 +82,6 @@ fn shown(catalogue: &[Named], name: &str) -> Option<String> {
             .collect();
     }
     (!texts.is_empty()).then(|| texts.join("\n"))
-}
-
-fn entries(catalogue: &[Named]) -> impl Iterator<Item = (&'static str, &Entry)> {
-    catalogue.iter().flat_map(|(name, module)| module.entries.iter().map(|entry| (*name, entry)))
 }
 
 /// `wait(event, timeout?)`.
@@ -261,15 +206,6 @@ mod tests {
             [("wait", "wait", 0), ("wiat", "wait", 1), ("", "abc", 3), ("slep", "sleep", 1), ("ab", "xy", 2)]
         {
             assert_eq!(distance(a, b), expected, "{a} {b}");
-        }
-    }
-
-    #[test]
-    fn special_sources_exist() {
-        let names: Vec<&str> = sources().iter().map(|(name, _)| *name).collect();
-        let parts = PARTS.iter().flat_map(|(part, wholes)| wholes.iter().chain([part]));
-        for name in parts.chain(INTERNAL) {
-            assert!(names.contains(name), "{name}");
         }
     }
 
