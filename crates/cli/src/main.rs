@@ -2,19 +2,23 @@
 
 mod annotations;
 mod catalogue;
+mod check;
 mod command;
 mod diagnostics;
 mod dispatcher;
 mod engine;
 mod event;
+mod excerpt;
 mod failure;
 mod interrupt;
 mod ledger;
+mod likeness;
 mod options;
 mod preflight;
 mod quantity;
 mod reporter;
 mod results;
+mod trace;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,7 @@ use splay_runtime::program::Program;
 
 use crate::engine::{Alone, run_alone};
 use crate::failure::{Failure, STATUS_INTERRUPTED, complain};
+use crate::trace::Sources;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,8 +22,8 @@ Examples:
   splay lua -e 'x = 1' app.lua      a line of Lua, then the file
   echo 'print(...)' | splay lua - a b   a program on standard input
 
-Exit status: what the program gives to os.exit, 0 at its normal end, 1 after an uncaught error;
-2 wrong command line, 3 file missing or unreadable, 4 not valid Lua, 130 interrupted.";
+Exit status: what the program gives to os.exit, 0 at its normal end, 1 after an uncaught error, of
+a thread too; 2 wrong command line, 3 file missing or unreadable, 4 not valid Lua, 130 interrupted.";
 
 /// Run a program as a plain Lua interpreter does, with the SPLAY libraries on its path.
 ///
@@ -56,6 +57,7 @@ pub fn execute(args: LuaArgs) -> Result<ExitCode, Failure> {
     }
     let mut words = args.script.into_iter();
     let program = program(&args.code, words.next().as_deref())?;
+    let sources = Sources::of(&program);
     let config = InstanceConfig {
         program: Arc::new(program),
         arguments: words.collect(),
@@ -66,14 +68,18 @@ pub fn execute(args: LuaArgs) -> Result<ExitCode, Failure> {
         seed: None,
         max_memory_bytes: None,
     };
-    let mut thread_died = |error: &str| write_line(Stream::Err, error.as_bytes());
+    let mut died = false;
+    let mut thread_died = |error: &str| {
+        died = true;
+        write_line(Stream::Err, sources.point(error).as_bytes());
+    };
     let reason = run_alone(config, Alone { line: &mut write_line, thread_died: &mut thread_died })?;
     let status = match reason {
-        EndReason::Finished => 0,
+        EndReason::Finished => u8::from(died),
         // As the operating system does: the low eight bits.
         EndReason::Exit(status) => status as u8,
         EndReason::Error(message) => {
-            complain(&message);
+            complain(&sources.point(&message));
             1
         }
         EndReason::Memory => {

@@ -1,11 +1,13 @@
 //! The command line: which commands there are, and which file runs each.
 
+mod check;
 mod completions;
 mod doc;
 mod lua;
 mod man;
 mod new;
 pub mod run;
+mod search;
 mod test;
 
 use std::process::ExitCode;
@@ -30,6 +32,7 @@ Examples:
   splay lua -e 'print(_VERSION)'      a line of Lua
   splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
+  splay check chord.lua               mistakes that can be seen without running it
   splay doc events.wait               what a library function is for
   splay help run                      all about `splay run`";
 
@@ -48,6 +51,7 @@ enum Command {
     Lua(lua::LuaArgs),
     New(new::NewArgs),
     Test(test::TestArgs),
+    Check(check::CheckArgs),
     Doc(doc::DocArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -70,6 +74,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Lua(args) => lua::execute(args),
         Command::New(args) => new::execute(args),
         Command::Test(args) => test::execute(args),
+        Command::Check(args) => check::execute(args),
         Command::Doc(args) => doc::execute(args),
         Command::Completions(args) => completions::execute(args),
         Command::Man(args) => man::execute(args),

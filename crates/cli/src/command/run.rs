@@ -20,6 +20,7 @@ use crate::quantity::{InstanceSet, TimeLimit, positive_duration, size};
 use crate::reporter::terminal::Verbosity;
 use crate::reporter::{Reporters, Style};
 use crate::results::Results;
+use crate::trace::Sources;
 use crate::{interrupt, preflight};
 
 const EXAMPLES: &str = "\
@@ -178,6 +179,7 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
         slice: options.slice,
         workers: options.workers,
         instances: options.instances,
+        sources: Sources::of(&program),
     };
     let interrupts = inputs.clone();
     interrupt::watch(move || drop(interrupts.send(Input::Interrupt))).map_err(Failure::Worker)?;
