@@ -16,6 +16,7 @@ fn every_help_has_examples() {
         &["test", "--help"],
         &["new", "--help"],
         &["doc", "--help"],
+        &["check", "--help"],
     ] {
         let outcome = Outcome::of(place.splay(words)).ended(0);
         assert!(outcome.out.contains("Examples:"), "{words:?}: {}", outcome.out);

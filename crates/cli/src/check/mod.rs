@@ -13,9 +13,6 @@ mod tree;
 mod waits;
 mod world;
 
-#[cfg(test)]
-mod tests;
-
 use splay_runtime::program::{Program, ProgramError};
 
 pub use self::facts::Facts;
@@ -219,8 +216,8 @@ fn text_of(bytes: &[u8]) -> String {
     text
 }
 
-/// LuaJIT tells a line and the text near the error, no column: the first place of that text in the
-/// line is likely it.
+/// LuaJIT tells a line and the text near the error, no column: it is where the text is, if it is in
+/// the line once.
 fn syntax(message: &str, text: &str) -> Finding {
     let told = message.match_indices(':').find_map(|(colon, _)| {
         let rest = &message[colon + 1..];
@@ -230,11 +227,16 @@ fn syntax(message: &str, text: &str) -> Finding {
     let (line, what) = told.unwrap_or((1, message.to_owned()));
     let source = text.lines().nth(line.saturating_sub(1)).unwrap_or("");
     let near = what.rsplit_once(" near '").and_then(|(_, rest)| rest.strip_suffix('\''));
-    let found = near.and_then(|near| source.find(near)).unwrap_or_else(|| {
+    let found = near.and_then(|near| only_place(source, near)).unwrap_or_else(|| {
         source.len() - source.trim_start().len()
     });
     let column = source[..found].chars().count() + 1;
     Finding { at: Place { line, column }, code: Code::Syntax, message: what, hint: None }
+}
+
+fn only_place(line: &str, text: &str) -> Option<usize> {
+    let mut places = line.match_indices(text).map(|(at, _)| at);
+    places.next().filter(|_| places.next().is_none())
 }
 
 /// Whether a comment at the end of the line, or alone on the line before, allows it.

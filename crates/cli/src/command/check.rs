@@ -54,8 +54,19 @@ fn after_help() -> String {
     text
 }
 
+/// Stack of the thread that reads: long sums and deep tables are deep trees.
+const STACK_BYTES: usize = 512 << 20;
+
 /// Checks the files and prints what is found.
 pub fn execute(args: CheckArgs) -> Result<ExitCode, Failure> {
+    let reader = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || look(&args));
+    match reader.map_err(Failure::Worker)?.join() {
+        Ok(outcome) => outcome,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+fn look(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let files = search::find(&args.files, ".lua")?;
     if files.is_empty() {
         return Err(Failure::NotFound("no file named *.lua here or below".to_owned()));
