@@ -184,7 +184,9 @@ impl Dispatcher {
 
     fn on_input(&mut self, input: Input, now: Duration) -> Vec<Action> {
         match input {
-            Input::Report(report) => vec![self.publish(Event::from_report(report, self.plan.start, &self.plan.sources))],
+            Input::Report(report) => {
+                vec![self.publish(Event::from_report(report, self.plan.start, &self.plan.sources))]
+            }
             Input::Interrupt => match self.phase {
                 Phase::Running => self.stop(StopCause::Interrupted, now),
                 // A second signal, or one after the time limit: do not wait for anyone.

@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn what_is_nowhere_in_the_program_stays() {
-        for error in ["nil", "splay/events.lua:1: x\nstack traceback:\n\tsplay/events.lua:1: in f", "a:3: b"] {
+        for error in ["nil", "splay/events.lua:1: x\nstack traceback:\n\tsplay/events.lua:1: in f", "a:3: b"]
+        {
             assert_eq!(shown(error), error);
         }
     }

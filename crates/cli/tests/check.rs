@@ -34,7 +34,7 @@ fn every_file_has_the_findings_written_beside_it() {
             compared += 1;
         }
     }
-    assert!(compared >= 12, "{compared} files");
+    assert!(compared >= 11, "{compared} files");
 }
 
 #[test]
@@ -107,11 +107,12 @@ fn unusual_sources() {
     place.write("sum.lua", &format!("print({sum})\n"));
     let deep = format!("print({}{})\n", "{".repeat(150), "}".repeat(150));
     place.write("deep.lua", &deep);
-    std::fs::write(place.path().join("latin.lua"), b"-- caf\xe9\nlocal s = \"\xe9\" print(s, slepe)\n").unwrap();
+    std::fs::write(place.path().join("latin.lua"), b"-- caf\xe9\nlocal s = \"\xe9\" print(s, slepe)\n")
+        .unwrap();
     place.write("empty.lua", "");
     place.write("jit.lua", "local goto = 1\nprint(goto)\n");
     let outcome = Outcome::of(place.splay(&["check"])).ended(1);
-    assert!(outcome.out.starts_with("latin.lua:2:25: warning[undefined-global]"), "{outcome:?}");
+    assert!(outcome.out.starts_with("latin.lua:2:24: warning[undefined-global]"), "{outcome:?}");
     assert!(outcome.out.ends_with("1 finding in 1 of 5 files\n"), "{outcome:?}");
     assert_eq!(outcome.err, "splay: jit.lua: only its syntax was checked: it uses LuaJIT's own\n");
 }

@@ -165,7 +165,10 @@ fn errors_point_into_the_program() {
            events.thread(function() lib.need(nil) end)\n\
            events.sleep(0.05)\n  misc.split(nil, 3)\nend)\nerror('at the end')",
     );
-    place.write("lib.lua", "local M = {}\nfunction M.need(x)\n  if not x then error('no x', 2) end\nend\nreturn M\n");
+    place.write(
+        "lib.lua",
+        "local M = {}\nfunction M.need(x)\n  if not x then error('no x', 2) end\nend\nreturn M\n",
+    );
     let outcome = place.run(1, &[]).ended(1);
     let told: Vec<&str> = told(&outcome).into_iter().map(|line| line.trim_end()).collect();
     let name = told[0].split(" DIE ").next().unwrap();
@@ -182,7 +185,7 @@ fn errors_point_into_the_program() {
             " 3 |   if not x then error('no x', 2) end",
             "   |",
             "stack traceback:",
-            "\t./lib.lua:3: in function 'need'",
+            "\t./lib.lua:3: in field 'need'",
             "\tapp.lua:4: in function <app.lua:4>",
         ]
     );

@@ -1,7 +1,9 @@
 //! What stops every thread of the instance, and every instance of the worker.
 
 use super::names::{Module, path};
-use super::tree::{Call, Expr, ExprKind, Function, Stat, StatKind, Visitor, walk_block, walk_expr, walk_stat};
+use super::tree::{
+    Call, Expr, ExprKind, Function, Stat, StatKind, Visitor, walk_block, walk_expr, walk_stat,
+};
 use super::{Code, Finding, View};
 
 pub fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
@@ -44,7 +46,8 @@ impl Visitor for Seeker<'_> {
             self.findings.push(Finding {
                 at: stat.at,
                 code: Code::BusyLoop,
-                message: "nothing in this loop waits or leaves it: no other thread ever runs meanwhile".to_owned(),
+                message: "nothing in this loop waits or leaves it: no other thread ever runs meanwhile"
+                    .to_owned(),
                 hint: Some("call `events.sleep` or `events.yield` in it, or wait for an event".to_owned()),
             });
         }
@@ -70,7 +73,9 @@ impl Seeker<'_> {
             ExprKind::Number(_) | ExprKind::Text(_) => goes_on,
             _ if look.clock => true,
             // A condition of plain variables that the loop does not touch.
-            _ => !look.complex && !look.read.is_empty() && look.read.iter().all(|name| !inside.contains(name)),
+            _ => {
+                !look.complex && !look.read.is_empty() && look.read.iter().all(|name| !inside.contains(name))
+            }
         }
     }
 }
@@ -115,8 +120,20 @@ impl<'a> Look<'a> {
 
 /// Functions of Lua's that return at once.
 const QUIET: [&str; 14] = [
-    "print", "tostring", "tonumber", "type", "pairs", "ipairs", "next", "select", "unpack", "rawget", "rawset",
-    "rawequal", "getmetatable", "setmetatable",
+    "print",
+    "tostring",
+    "tonumber",
+    "type",
+    "pairs",
+    "ipairs",
+    "next",
+    "select",
+    "unpack",
+    "rawget",
+    "rawset",
+    "rawequal",
+    "getmetatable",
+    "setmetatable",
 ];
 
 impl Visitor for Look<'_> {

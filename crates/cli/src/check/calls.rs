@@ -19,9 +19,10 @@ fn never_run(view: &View<'_>, findings: &mut Vec<Finding>) {
     let facts = view.facts;
     let runs = |facts: &super::Facts| {
         ["run", "loop"].iter().any(|name| {
-            facts.members.iter().any(|(module, member, _)| {
-                module.canonical() == "splay.events" && member == name
-            })
+            facts
+                .members
+                .iter()
+                .any(|(module, member, _)| module.canonical() == "splay.events" && member == name)
         }) || facts.first_call("splay.test", "run").is_some()
     };
     if facts.returns || view.everywhere().any(runs) || view.is_dynamic() {
@@ -39,7 +40,10 @@ fn never_run(view: &View<'_>, findings: &mut Vec<Finding>) {
         findings.push(Finding {
             at,
             code: Code::NoEventsRun,
-            message: format!("`{}.{name}` in a program that never calls `events.run`: its threads never run", module.shown()),
+            message: format!(
+                "`{}.{name}` in a program that never calls `events.run`: its threads never run",
+                module.shown()
+            ),
             hint: Some("put it into `events.run(function() ... end)`".to_owned()),
         });
     }

@@ -53,19 +53,17 @@ fn accidental(view: &View<'_>, findings: &mut Vec<Finding>) {
         let name = assigned.name.as_str();
         let meant = view.world.globals.contains(name)
             || view.everywhere().any(|facts| {
-                facts.assigned.iter().any(|other| other.name == name && (!other.in_function || other.function))
+                facts
+                    .assigned
+                    .iter()
+                    .any(|other| other.name == name && (!other.in_function || other.function))
             });
         if meant || !told.insert(name) {
             continue;
         }
         let message = format!("`{name}` is a global that only functions assign");
         let hint = format!("write `local {name}`, or give it a value at the top level of the file");
-        findings.push(Finding {
-            at: assigned.at,
-            code: Code::AccidentalGlobal,
-            message,
-            hint: Some(hint),
-        });
+        findings.push(Finding { at: assigned.at, code: Code::AccidentalGlobal, message, hint: Some(hint) });
     }
 }
 
@@ -76,8 +74,9 @@ fn modules(view: &View<'_>, findings: &mut Vec<Finding>) {
     for (name, at) in &view.facts.requires {
         if view.world.missing.contains(name) {
             let message = format!("there is no module `{name}`");
-            let hint = did_you_mean(name, library_names())
-                .or_else(|| is_library(&format!("splay.{name}")).then(|| format!("did you mean `splay.{name}`?")));
+            let hint = did_you_mean(name, library_names()).or_else(|| {
+                is_library(&format!("splay.{name}")).then(|| format!("did you mean `splay.{name}`?"))
+            });
             findings.push(Finding { at: *at, code: Code::UnknownModule, message, hint });
         }
     }
@@ -92,7 +91,8 @@ fn members(view: &View<'_>, findings: &mut Vec<Finding>) {
         let absent = view.world.absent.contains(&(module.clone(), name.clone()))
             && view.everywhere().all(|facts| !facts.own_members.contains(&own));
         // What the program makes of a global is the program's.
-        let replaced = matches!(module, Module::Global(global) if view.everywhere().any(|f| f.assigns(global)));
+        let replaced =
+            matches!(module, Module::Global(global) if view.everywhere().any(|f| f.assigns(global)));
         let wrapped = own.0 == "splay.socket" && WRAPPED.contains(&name.as_str());
         if !absent || replaced || wrapped {
             continue;

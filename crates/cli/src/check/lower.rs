@@ -249,9 +249,7 @@ impl Lowering {
     fn table(&mut self, table: &ast::TableConstructor) -> Expr {
         let items = table.fields().iter().filter_map(|item| {
             Some(match item {
-                ast::Field::ExpressionKey { key, value, .. } => {
-                    Item::Keyed(self.expr(key), self.expr(value))
-                }
+                ast::Field::ExpressionKey { key, value, .. } => Item::Keyed(self.expr(key), self.expr(value)),
                 ast::Field::NameKey { value, .. } => Item::Named(self.expr(value)),
                 ast::Field::NoKey(value) => Item::Positional(self.expr(value)),
                 _ => return None,
@@ -261,21 +259,20 @@ impl Lowering {
         Expr { at: place(table), kind: ExprKind::Table(items) }
     }
 
+    /// Begins where its left side does: asking the parser each time would be quadratic in a long sum.
+    fn binary(&mut self, left: &Expression, binop: &ast::BinOp, right: &Expression) -> Expr {
+        let left = self.expr(left);
+        let at = left.at;
+        let right = Box::new(self.expr(right));
+        Expr { at, kind: ExprKind::Binary(operator(binop), Box::new(left), right) }
+    }
+
     fn expr(&mut self, expr: &Expression) -> Expr {
+        if let Expression::BinaryOperator { lhs, binop, rhs } = expr {
+            return self.binary(lhs, binop, rhs);
+        }
         let at = place(expr);
         let kind = match expr {
-            Expression::BinaryOperator { lhs, binop, rhs } => {
-                let op = match binop {
-                    ast::BinOp::And(_) | ast::BinOp::Or(_) => Op::Logic,
-                    ast::BinOp::TwoEqual(_) | ast::BinOp::TildeEqual(_) => Op::Equality,
-                    ast::BinOp::LessThan(_)
-                    | ast::BinOp::LessThanEqual(_)
-                    | ast::BinOp::GreaterThan(_)
-                    | ast::BinOp::GreaterThanEqual(_) => Op::Order,
-                    _ => Op::Arithmetic,
-                };
-                ExprKind::Binary(op, Box::new(self.expr(lhs)), Box::new(self.expr(rhs)))
-            }
             Expression::Parentheses { expression, .. } => ExprKind::Paren(Box::new(self.expr(expression))),
             Expression::UnaryOperator { unop, expression } => {
                 let inner = Box::new(self.expr(expression));
@@ -302,6 +299,15 @@ impl Lowering {
             _ => ExprKind::Dots,
         };
         Expr { at, kind }
+    }
+}
+
+/// Operators as far as checks tell them apart.
+fn operator(binop: &ast::BinOp) -> Op {
+    match binop {
+        ast::BinOp::And(_) | ast::BinOp::Or(_) => Op::Logic,
+        ast::BinOp::TwoEqual(_) | ast::BinOp::TildeEqual(_) => Op::Equality,
+        _ => Op::Arithmetic,
     }
 }
 

@@ -151,8 +151,7 @@ impl Source {
         let mut questions = Questions::default();
         if let Some(facts) = self.facts() {
             for (name, _) in &facts.requires {
-                let kind =
-                    if is_library(name) { &mut questions.libraries } else { &mut questions.others };
+                let kind = if is_library(name) { &mut questions.libraries } else { &mut questions.others };
                 kind.insert(name.clone());
             }
             questions.members =
@@ -227,9 +226,9 @@ fn syntax(message: &str, text: &str) -> Finding {
     let (line, what) = told.unwrap_or((1, message.to_owned()));
     let source = text.lines().nth(line.saturating_sub(1)).unwrap_or("");
     let near = what.rsplit_once(" near '").and_then(|(_, rest)| rest.strip_suffix('\''));
-    let found = near.and_then(|near| only_place(source, near)).unwrap_or_else(|| {
-        source.len() - source.trim_start().len()
-    });
+    let found = near
+        .and_then(|near| only_place(source, near))
+        .unwrap_or_else(|| source.len() - source.trim_start().len());
     let column = source[..found].chars().count() + 1;
     Finding { at: Place { line, column }, code: Code::Syntax, message: what, hint: None }
 }

@@ -133,8 +133,6 @@ pub enum Op {
     Logic,
     /// `==`, `~=`
     Equality,
-    /// `<`, `>`, `<=`, `>=`
-    Order,
     /// All others.
     Arithmetic,
 }
@@ -301,10 +299,9 @@ pub fn walk_expr<V: Visitor + ?Sized>(visitor: &mut V, expr: &Expr) {
                 }
             }
         }
-        ExprKind::Unary(inner)
-        | ExprKind::Not(inner)
-        | ExprKind::Length(inner)
-        | ExprKind::Paren(inner) => visitor.expr(inner),
+        ExprKind::Unary(inner) | ExprKind::Not(inner) | ExprKind::Length(inner) | ExprKind::Paren(inner) => {
+            visitor.expr(inner)
+        }
         ExprKind::Nil
         | ExprKind::Bool(_)
         | ExprKind::Number(_)

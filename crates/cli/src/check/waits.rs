@@ -25,7 +25,8 @@ fn library() -> &'static BTreeSet<(String, String)> {
         let annotated = crate::catalogue::entries(&catalogue).filter(|(_, entry)| entry.waits);
         let annotated = annotated.map(|(module, entry)| (module.to_owned(), entry.name.clone()));
         let remote = ["call", "acall", "a_call", "ecall", "ping"];
-        let remote = CARRIERS.iter().flat_map(|module| remote.map(|name| (module.to_string(), name.to_owned())));
+        let remote =
+            CARRIERS.iter().flat_map(|module| remote.map(|name| (module.to_string(), name.to_owned())));
         annotated.chain(remote).chain([("coroutine".to_owned(), "yield".to_owned())]).collect()
     })
 }
@@ -38,7 +39,8 @@ fn passes_on(names: &Names, call: &Call) -> bool {
 
 /// Functions of the source that may wait.
 fn waiting(view: &View<'_>) -> HashSet<usize> {
-    let mut calls = Calls { names: view.names, function: 0, callees: HashMap::new(), waiting: HashSet::new() };
+    let mut calls =
+        Calls { names: view.names, function: 0, callees: HashMap::new(), waiting: HashSet::new() };
     walk_block(&mut calls, &view.chunk.body);
     let Calls { callees, mut waiting, .. } = calls;
     loop {
@@ -152,9 +154,10 @@ impl Seeker<'_> {
             return Effect { reads: true, ..Effect::default() };
         }
         match &expr.kind {
-            ExprKind::Paren(inner) | ExprKind::Unary(inner) | ExprKind::Not(inner) | ExprKind::Length(inner) => {
-                self.effect(place, inner)
-            }
+            ExprKind::Paren(inner)
+            | ExprKind::Unary(inner)
+            | ExprKind::Not(inner)
+            | ExprKind::Length(inner) => self.effect(place, inner),
             // The left side is a condition first, and what it gives is used only if the right side
             // is not evaluated.
             ExprKind::Binary(Op::Logic, left, right) => {
@@ -219,7 +222,9 @@ impl Seeker<'_> {
                 self.findings.push(Finding {
                     at: target.at,
                     code: Code::StaleIndex,
-                    message: format!("the index `#{shown}` is read before `table.remove` makes the table shorter"),
+                    message: format!(
+                        "the index `#{shown}` is read before `table.remove` makes the table shorter"
+                    ),
                     hint: Some("first `local value = table.remove(...)`, then assign it".to_owned()),
                 });
                 return;

@@ -80,9 +80,8 @@ end
 "#;
 
 /// Modules that LuaJIT itself has loaded or can load.
-pub const LUA_MODULES: [&str; 12] = [
-    "string", "table", "math", "os", "io", "coroutine", "debug", "package", "bit", "jit", "ffi", "_G",
-];
+pub const LUA_MODULES: [&str; 12] =
+    ["string", "table", "math", "os", "io", "coroutine", "debug", "package", "bit", "jit", "ffi", "_G"];
 
 /// Whether `require` of this name loads a library of the runtime's.
 pub fn is_library(name: &str) -> bool {

@@ -98,7 +98,12 @@ fn look(args: &CheckArgs) -> Result<ExitCode, Failure> {
     if !args.json {
         let text = match count {
             0 => format!("{}: nothing found\n", counted(files.len(), "file")),
-            _ => format!("{} in {} of {}\n", counted(count, "finding"), concerned, counted(files.len(), "file")),
+            _ => format!(
+                "{} in {} of {}\n",
+                counted(count, "finding"),
+                concerned,
+                counted(files.len(), "file")
+            ),
         };
         io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)?;
     }
