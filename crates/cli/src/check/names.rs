@@ -81,11 +81,10 @@ impl Names {
             ExprKind::Index(object, key) => {
                 let key = key.text()?;
                 match self.follow(object, steps)? {
-                    Meaning::Module(Module::Global(name)) if name == "_G" => self
-                        .globals
-                        .get(key)
-                        .is_none()
-                        .then(|| Meaning::Module(Module::Global(key.to_owned()))),
+                    Meaning::Module(Module::Global(name)) if name == "_G" => {
+                        (!self.globals.contains_key(key))
+                            .then(|| Meaning::Module(Module::Global(key.to_owned())))
+                    }
                     Meaning::Module(Module::Global(name)) if name == "splay" => {
                         Some(Meaning::Module(Module::Required(format!("splay.{key}"))))
                     }
