@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use splay_runtime::program::Program;
 use splay_runtime::vm::sources;
@@ -17,7 +17,7 @@ const TRACEBACK: &str = "stack traceback:";
 #[derive(Debug, Default, Clone)]
 pub struct Sources {
     name: String,
-    directory: PathBuf,
+    directory: Option<PathBuf>,
     /// Lines of the files asked for; `None`: there is no such file.
     lines: RefCell<HashMap<PathBuf, Option<Vec<String>>>>,
 }
@@ -34,7 +34,7 @@ impl Sources {
     pub fn of(program: &Program) -> Sources {
         Sources {
             name: program.name.clone(),
-            directory: program.directory.clone().unwrap_or_default(),
+            directory: program.directory.clone(),
             lines: RefCell::default(),
         }
     }
@@ -114,12 +114,21 @@ impl Sources {
             if self.name.ends_with(end) {
                 return Some(PathBuf::from(&self.name));
             }
-            let inner = end.match_indices('/').map(|(slash, _)| self.directory.join(&end[slash + 1..]));
-            return inner.into_iter().find(|path| path.is_file());
+            let directory = self.directory.as_ref()?;
+            let mut inner = end.match_indices('/').map(|(slash, _)| directory.join(&end[slash + 1..]));
+            return inner.find(|path| self.is_own(path));
         }
         let embedded = || sources().iter().any(|(library, _)| name == library.replace('.', "/") + ".lua");
-        let lua = Path::new(name).extension().is_some_and(|extension| extension == "lua");
-        (lua && Path::new(name).is_file() && !embedded()).then(|| PathBuf::from(name))
+        (self.is_own(Path::new(name)) && !embedded()).then(|| PathBuf::from(name))
+    }
+
+    /// Whether this is a Lua file of the program's folder: any text can be in an error, and no other
+    /// file is anybody's to show.
+    fn is_own(&self, path: &Path) -> bool {
+        let inside = self.directory.as_ref().and_then(|directory| path.strip_prefix(directory).ok());
+        inside.is_some_and(|inner| inner.components().all(|part| matches!(part, Component::Normal(_))))
+            && path.extension().is_some_and(|extension| extension == "lua")
+            && path.is_file()
     }
 }
 
@@ -196,6 +205,10 @@ mod tests {
 
     #[test]
     fn what_is_nowhere_in_the_program_stays() {
+        let outside = tempfile::Builder::new().suffix(".lua").tempfile().unwrap();
+        std::fs::write(&outside, "secret\n").unwrap();
+        let outside = format!("{}:1: x", outside.path().display());
+        assert_eq!(shown(&outside), outside);
         for error in ["nil", "splay/events.lua:1: x\nstack traceback:\n\tsplay/events.lua:1: in f", "a:3: b"]
         {
             assert_eq!(shown(error), error);

@@ -1,7 +1,7 @@
 //! Names that lead nowhere: globals, modules, members of modules.
 
 use super::names::Module;
-use super::world::library_names;
+use super::world::{LUA_MODULES, library_names};
 use super::{Code, Finding, View, is_library};
 use crate::likeness::likest;
 
@@ -99,8 +99,10 @@ fn members(view: &View<'_>, findings: &mut Vec<Finding>) {
         }
         let message = format!("`{}` has no `{name}`", module.shown());
         let members = view.world.members.get(module);
-        let hint = did_you_mean(name, members.into_iter().flatten().map(String::as_str))
-            .or_else(|| Some(format!("`splay doc {}` tells what it has", module.shown())));
+        let hint = did_you_mean(name, members.into_iter().flatten().map(String::as_str)).or_else(|| {
+            let documented = is_library(&own.0) && !LUA_MODULES.contains(&own.0.as_str());
+            documented.then(|| format!("`splay doc {}` tells what it has", module.shown()))
+        });
         findings.push(Finding { at: *at, code: Code::UnknownMember, message, hint });
     }
 }

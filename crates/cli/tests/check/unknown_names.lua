@@ -6,6 +6,7 @@ local sleep, format = events.slepe, string.fromat
 local own = require "unknown_names_part"
 
 if table.pack then print(table.pack(1)) end
+print(table.unpack({}), misc.no_such_thing_at_all)
 misc.mine = function() return sleep, format, urpc end
 events.run(function()
   print(misc.mine(), misc.random_pik({ 1 }), own.anything)
