@@ -1,16 +1,20 @@
-//! Remote calls of functions nobody has, and programs that never start the scheduler.
+//! Remote calls of functions nobody has, programs that never start the scheduler, and waits outside
+//! of it.
 
 use super::names::Module;
-use super::tree::{Call, Expr, ExprKind, Item, Visitor, walk_block, walk_expr};
+use super::tree::{Call, Expr, ExprKind, Function, Item, Visitor, walk_block, walk_expr};
 use super::{Code, Finding, View};
 use crate::likeness::likest;
+
+/// Functions of `splay.events` that only a thread may call.
+const THREADS_ONLY: [&str; 3] = ["sleep", "wait", "yield"];
 
 /// Modules with remote calls, and their calls that name a function.
 pub const CARRIERS: [&str; 3] = ["splay.rpc", "splay.urpc", "splay.rpcq"];
 const NAMING: [&str; 4] = ["call", "acall", "a_call", "ecall"];
 
 pub fn check(view: &View<'_>, findings: &mut Vec<Finding>) {
-    walk_block(&mut Seeker { view, findings }, &view.chunk.body);
+    walk_block(&mut Seeker { view, findings, depth: 0 }, &view.chunk.body);
     never_run(view, findings);
 }
 
@@ -52,9 +56,17 @@ fn never_run(view: &View<'_>, findings: &mut Vec<Finding>) {
 struct Seeker<'a> {
     view: &'a View<'a>,
     findings: &'a mut Vec<Finding>,
+    /// Functions around what is looked at.
+    depth: usize,
 }
 
 impl Visitor for Seeker<'_> {
+    fn function(&mut self, function: &Function) {
+        self.depth += 1;
+        walk_block(self, &function.body);
+        self.depth -= 1;
+    }
+
     fn expr(&mut self, expr: &Expr) {
         if let ExprKind::Call(call) = &expr.kind {
             self.call(call);
@@ -66,6 +78,16 @@ impl Visitor for Seeker<'_> {
 impl Seeker<'_> {
     fn call(&mut self, call: &Call) {
         let Some((module, function)) = self.view.names.member(&call.callee) else { return };
+        // A module may be loaded by a thread.
+        let main = self.depth == 0 && !self.view.facts.returns;
+        if main && module.canonical() == "splay.events" && THREADS_ONLY.contains(&function.as_str()) {
+            self.findings.push(Finding {
+                at: call.callee.at,
+                code: Code::WaitOutside,
+                message: format!("`events.{function}` raises an error in the main chunk, which is no thread"),
+                hint: Some("put it into `events.run(function() ... end)`".to_owned()),
+            });
+        }
         let remote = CARRIERS.contains(&module.canonical().as_str()) && NAMING.contains(&function.as_str());
         if !remote || call.method.is_some() || self.view.is_dynamic() {
             return;

@@ -85,6 +85,7 @@ codes! {
     TornUpdate "torn-update" Warning "a value read before a wait and written after it";
     StaleIndex "stale-index" Warning "`t[#t + 1] = table.remove(t)`: the index is from before";
     NoEventsRun "no-events-run" Warning "threads or servers in a program without `events.run`";
+    WaitOutside "wait-outside" Warning "`events.sleep` and the like in the main chunk, outside of all threads";
     UnknownRemote "unknown-remote" Warning "a remote call of a function that no file defines";
 }
 
