@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use splay_protocol::ListError;
 use splay_runtime::program::ProgramError;
 
+use crate::excerpt::excerpt;
+
 /// An instance of a run failed.
 pub const STATUS_INSTANCE_FAILED: u8 = 1;
 /// Ended by Ctrl-C or SIGTERM, or because nobody reads the output any more.
@@ -16,7 +18,8 @@ pub const STATUS_INTERRUPTED: u8 = 130;
 pub const STATUSES: &str = "\
 Exit status:
   0    all instances ended well, or were stopped by --for
-  1    an instance failed: error, exit with another status than 0, or memory limit
+  1    an instance failed: error, exit with another status than 0, or memory limit;
+       or a thread died of an uncaught error, however its instance ended
   2    the command line is wrong
   3    the application's file is missing or unreadable
   4    the application's file is not valid Lua
@@ -156,10 +159,9 @@ fn explain(error: &ProgramError) -> String {
             _ => format!("cannot read {}: {source}", path.display()),
         },
         ProgramError::Syntax { message } => match source_line(message) {
-            Some((number, text)) => {
-                let number = number.to_string();
-                let margin = " ".repeat(number.len());
-                format!("{message}\n {margin} |\n {number} | {text}\n {margin} |")
+            Some((number, line)) => {
+                let shown = excerpt(number, &line, None);
+                format!("{message}\n{}", shown.trim_end())
             }
             None => message.clone(),
         },
@@ -175,10 +177,7 @@ fn source_line(message: &str) -> Option<(usize, String)> {
     })?;
     let source = std::fs::read(path).ok()?;
     let line = source.split(|&byte| byte == b'\n').nth(number.checked_sub(1)?)?;
-    // A tab is as wide as the terminal likes; a long line (generated code) would bury the message.
-    let text: String =
-        String::from_utf8_lossy(line).trim_end().replace('\t', "  ").chars().take(160).collect();
-    Some((number, text))
+    Some((number, String::from_utf8_lossy(line).into_owned()))
 }
 
 #[cfg(test)]

@@ -3,14 +3,17 @@
 mod annotations;
 mod attach;
 mod catalogue;
+mod check;
 mod command;
 mod diagnostics;
 mod dispatcher;
 mod engine;
 mod event;
+mod excerpt;
 mod failure;
 mod interrupt;
 mod ledger;
+mod likeness;
 mod options;
 mod preflight;
 mod prompt;
@@ -18,6 +21,7 @@ mod quantity;
 mod reference;
 mod reporter;
 mod results;
+mod trace;
 
 use std::process::ExitCode;
 

@@ -20,6 +20,7 @@ fn every_help_has_examples() {
         &["doc", "--help"],
         &["repl", "--help"],
         &["attach", "--help"],
+        &["check", "--help"],
     ] {
         let outcome = Outcome::of(place.splay(words)).ended(0);
         assert!(outcome.out.contains("Examples:"), "{words:?}: {}", outcome.out);

@@ -1,4 +1,4 @@
-//! `splay new`: each template runs and passes its test as it is written.
+//! `splay new`: each template runs, passes its test and has no finding as it is written.
 
 mod support;
 
@@ -17,6 +17,9 @@ fn generated(template: &str) -> Vec<String> {
     let place = Place::new();
     let outcome = new(&place, &["fresh", "--template", template]).ended(0);
     assert!(outcome.out.contains("splay run fresh.lua -n 5\n"), "{outcome:?}");
+    assert!(outcome.out.contains("splay check fresh.lua\n"), "{outcome:?}");
+    // The test requires the application: both are checked as they run together.
+    Outcome::of(place.splay(&["check"])).ended(0);
     let tested = Outcome::of(place.splay(&["test"])).ended(0);
     assert!(tested.out.ends_with(" passed, 0 failed\n") && tested.out.contains("fresh_test.lua"));
     assert!(!tested.out.contains("\n0 passed"), "{tested:?}");

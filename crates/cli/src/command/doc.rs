@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::annotations::{Class, Entry, Example, Module, Text, Value};
 use crate::catalogue::{GLOBALS, Named, catalogue, entries, full_name, is_called};
 use crate::failure::Failure;
+use crate::likeness::distance;
 use crate::reference::{File, examples, pages, signature, stubs};
 
 const EXAMPLES: &str = "\
@@ -310,25 +311,6 @@ fn near(catalogue: &[Named], name: &str) -> Vec<String> {
     found.sort();
     found.dedup();
     found.into_iter().map(|(_, candidate)| candidate).take(SUGGESTIONS).collect()
-}
-
-/// Letters to add, leave out, replace or swap with their neighbour to get from one to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]

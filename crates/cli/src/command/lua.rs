@@ -12,6 +12,7 @@ use splay_runtime::program::Program;
 use super::repl;
 use crate::engine::{Alone, run_alone};
 use crate::failure::{Failure, STATUS_INTERRUPTED, complain};
+use crate::trace::Sources;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,8 +24,8 @@ Examples:
   splay lua -i app.lua              the file, then a prompt
   echo 'print(...)' | splay lua - a b   a program on standard input
 
-Exit status: what the program gives to os.exit, 0 at its normal end, 1 after an uncaught error;
-2 wrong command line, 3 file missing or unreadable, 4 not valid Lua, 130 interrupted.";
+Exit status: what the program gives to os.exit, 0 at its normal end, 1 after an uncaught error, of
+a thread too; 2 wrong command line, 3 file missing or unreadable, 4 not valid Lua, 130 interrupted.";
 
 /// Run a program as a plain Lua interpreter does, with the SPLAY libraries on its path.
 ///
@@ -74,6 +75,7 @@ pub fn execute(args: LuaArgs) -> Result<ExitCode, Failure> {
         return repl::open(Arc::new(program), words.collect(), None, !args.no_jit, banner);
     }
     let program = program(&args.code, script.as_deref())?;
+    let sources = Sources::of(&program);
     let config = InstanceConfig {
         program: Arc::new(program),
         arguments: words.collect(),
@@ -84,14 +86,18 @@ pub fn execute(args: LuaArgs) -> Result<ExitCode, Failure> {
         seed: None,
         max_memory_bytes: None,
     };
-    let mut thread_died = |error: &str| write_line(Stream::Err, error.as_bytes());
+    let mut died = false;
+    let mut thread_died = |error: &str| {
+        died = true;
+        write_line(Stream::Err, sources.point(error).as_bytes());
+    };
     let reason = run_alone(config, Alone { line: &mut write_line, thread_died: &mut thread_died })?;
     let status = match reason {
-        EndReason::Finished => 0,
+        EndReason::Finished => u8::from(died),
         // As the operating system does: the low eight bits.
         EndReason::Exit(status) => status as u8,
         EndReason::Error(message) => {
-            complain(&message);
+            complain(&sources.point(&message));
             1
         }
         EndReason::Memory => {

@@ -1,6 +1,7 @@
 //! The command line: which commands there are, and which file runs each.
 
 mod attach;
+mod check;
 mod completions;
 mod doc;
 mod lua;
@@ -8,6 +9,7 @@ mod man;
 mod new;
 mod repl;
 pub mod run;
+mod search;
 mod sim;
 mod test;
 
@@ -36,6 +38,7 @@ Examples:
   splay attach chord 7                the same inside instance 7 of a run with --attach
   splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
+  splay check chord.lua               mistakes that can be seen without running it
   splay doc events.wait               what a library function is for
   splay help run                      all about `splay run`";
 
@@ -57,6 +60,7 @@ enum Command {
     Attach(attach::AttachArgs),
     New(new::NewArgs),
     Test(test::TestArgs),
+    Check(check::CheckArgs),
     Doc(doc::DocArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -82,6 +86,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Attach(args) => attach::execute(args),
         Command::New(args) => new::execute(args),
         Command::Test(args) => test::execute(args),
+        Command::Check(args) => check::execute(args),
         Command::Doc(args) => doc::execute(args),
         Command::Completions(args) => completions::execute(args),
         Command::Man(args) => man::execute(args),

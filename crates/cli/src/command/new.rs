@@ -117,11 +117,12 @@ pub fn execute(args: NewArgs) -> Result<ExitCode, Failure> {
         shell_line(&words)
     };
     let text = format!(
-        "written: {}, {}\nrun it:  {}\ntest it: {}\n",
+        "written: {}, {}\nrun it:   {}\ntest it:  {}\ncheck it: {}\n",
         app_path.display(),
         test_path.display(),
         command(&["splay", "run", "-n", "5"], &app_path),
         command(&["splay", "test"], &test_path),
+        command(&["splay", "check"], &app_path),
     );
     io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)?;
     Ok(ExitCode::SUCCESS)

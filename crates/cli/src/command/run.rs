@@ -22,6 +22,7 @@ use crate::reporter::attached::Attached;
 use crate::reporter::terminal::Verbosity;
 use crate::reporter::{Reporters, Style};
 use crate::results::Results;
+use crate::trace::Sources;
 use crate::{interrupt, preflight};
 
 const EXAMPLES: &str = "\
@@ -185,6 +186,7 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
         slice: options.slice,
         workers: options.workers,
         instances: options.instances,
+        sources: Sources::of(&program),
     };
     let interrupts = inputs.clone();
     interrupt::watch(move || drop(interrupts.send(Input::Interrupt))).map_err(Failure::Worker)?;
