@@ -42,6 +42,9 @@ pub struct EngineConfig {
 /// Tells how an instance is set up.
 type Configure = dyn Fn(InstanceNumber) -> InstanceConfig + Send + Sync;
 
+/// Hears what workers report, on their threads.
+type Tell = dyn Fn(Input) + Send + Sync;
+
 /// The running workers. They end by themselves when their instances have; dropping this
 /// leaves them alone.
 #[derive(Debug)]
@@ -62,16 +65,17 @@ impl Engine {
     pub fn start(
         config: EngineConfig,
         configure: impl Fn(InstanceNumber) -> InstanceConfig + Send + Sync + 'static,
-        inputs: Sender<Input>,
+        tell: impl Fn(Input) + Send + Sync + 'static,
     ) -> Result<Engine, Failure> {
         let configure: Arc<Configure> = Arc::new(configure);
+        let tell: Arc<Tell> = Arc::new(tell);
         let start = |index: u32| {
             let (commands, commanded) = crossbeam_channel::unbounded();
             let interrupter = Arc::new(OnceLock::new());
             let keep = config.keep.then(|| interrupter.clone());
             let (ready, became_ready) = crossbeam_channel::bounded(1);
             let configure = configure.clone();
-            let inputs = inputs.clone();
+            let tell = tell.clone();
             let config = config.clone();
             let body = move || {
                 let driver = match RealDriver::new() {
@@ -80,13 +84,13 @@ impl Engine {
                 };
                 let _ = ready.send(Ok(driver.waker()));
                 let mine = (index + 1..=config.instances).step_by(config.workers as usize);
-                let worker = Worker::new(Box::new(driver), config.worker, reports_to(inputs.clone()));
+                let worker = Worker::new(Box::new(driver), config.worker, reports_to(tell.clone()));
                 let work = AssertUnwindSafe(|| work(worker, mine, &*configure, keep, &commanded));
                 let outcome = match catch_unwind(work) {
                     Ok(outcome) => outcome.map_err(|error| error.to_string()),
                     Err(panic) => Err(panic_text(&*panic)),
                 };
-                let _ = inputs.send(Input::WorkerDone { outcome });
+                tell(Input::WorkerDone { outcome });
             };
             let name = format!("worker-{}", index + 1);
             thread::Builder::new().name(name).spawn(body).map_err(Failure::Worker)?;
@@ -112,9 +116,8 @@ impl Engine {
     }
 }
 
-fn reports_to(inputs: Sender<Input>) -> Box<dyn FnMut(Report)> {
-    // Once the dispatcher is gone, the process is about to end: nobody needs the report.
-    Box::new(move |report| drop(inputs.send(Input::Report(report))))
+fn reports_to(tell: Arc<Tell>) -> Box<dyn FnMut(Report)> {
+    Box::new(move |report| tell(Input::Report(report)))
 }
 
 /// One worker's life.

@@ -131,7 +131,6 @@ impl Local {
         jit: bool,
     ) -> Result<(Local, Receiver<Heard>), Failure> {
         let (heard, hears) = crossbeam_channel::bounded(prompt::QUEUE);
-        let (inputs, received) = crossbeam_channel::bounded(prompt::QUEUE);
         let config = EngineConfig {
             workers: 1,
             instances: 1,
@@ -148,15 +147,10 @@ impl Local {
             seed: None,
             max_memory_bytes: None,
         };
-        let engine = Engine::start(config, configure, inputs)?;
         let tells = heard.clone();
-        let relay = move || {
-            let all = received.iter().filter_map(as_heard);
-            // Once nobody listens, the process is about to end.
-            let _ = all.map(|one| tells.send(one)).find(Result::is_err);
-        };
-        let relay = std::thread::Builder::new().name("relay".to_owned()).spawn(relay);
-        relay.map_err(Failure::Worker)?;
+        // Once nobody listens, the process is about to end.
+        let tell = move |input| as_heard(input).map_or((), |one| drop(tells.send(one)));
+        let engine = Engine::start(config, configure, tell)?;
         let prompts = engine.prompts();
         Ok((Local { prompts, heard, last: AtomicU64::new(0) }, hears))
     }

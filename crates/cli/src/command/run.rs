@@ -197,7 +197,8 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
         keep: false,
     };
     let configure = configuration(options.clone(), program, lists, &results)?;
-    let engine = Engine::start(config, configure, inputs)?;
+    // Once the dispatcher is gone, the process is about to end: nobody needs the report.
+    let engine = Engine::start(config, configure, move |input| drop(inputs.send(input)))?;
     if args.attach {
         let server = Server::start(results.folder(), engine.prompts(), &options.name, options.instances)?;
         reporters.add_attached(Attached::new(server));
