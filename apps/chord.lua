@@ -86,6 +86,16 @@ local function check_predecessor()
   if predecessor and not rpc.ping(predecessor) then predecessor = nil end
 end
 
+-- Picture -------------------------------------------------------------------------------------
+
+-- What `--plot ring` draws.
+view = { id = n.id, size = 2 ^ m, links = function()
+  return {
+    { to = successors[1], kind = "successor" }, { to = predecessor, kind = "predecessor" },
+    { to = finger, kind = "finger" },
+  }
+end }
+
 -- Check ---------------------------------------------------------------------------------------
 
 local deadline = misc.time() + 30 + 12 * period * math.log(total + 1)

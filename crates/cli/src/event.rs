@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use splay_runtime::host::{EndReason, InstanceNumber, Report, Stream, Usage};
+use splay_runtime::view::View;
 
 use crate::trace::Sources;
 
@@ -48,6 +49,15 @@ pub enum What {
         error: String,
         /// It ran longer than the slice.
         cut: bool,
+    },
+    /// What an instance showed of itself at its end. Kept in view.json, and not among the events
+    /// that are written.
+    #[serde(skip)]
+    Viewed {
+        /// Which instance.
+        instance: InstanceNumber,
+        /// Its global `view`.
+        view: Box<View>,
     },
     /// An instance is gone.
     Ended {
@@ -178,6 +188,7 @@ impl Event {
             Report::ThreadDied { instance, at, error, cut } => {
                 (at, What::ThreadDied { instance, error: sources.point(&error), cut })
             }
+            Report::Viewed { instance, at, view } => (at, What::Viewed { instance, view }),
             Report::Ended { instance, at, reason, usage } => {
                 let reason = match reason {
                     EndReason::Error(message) => EndReason::Error(sources.point(&message)),

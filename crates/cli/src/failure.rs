@@ -8,6 +8,7 @@ use splay_protocol::ListError;
 use splay_runtime::program::ProgramError;
 
 use crate::excerpt::excerpt;
+use crate::plot::{Kind, PlotError};
 
 /// An instance of a run failed.
 pub const STATUS_INSTANCE_FAILED: u8 = 1;
@@ -24,7 +25,7 @@ Exit status:
   3    the application's file is missing or unreadable
   4    the application's file is not valid Lua
   5    the machine cannot host it: a port is taken, or too few file descriptors
-  6    results or output cannot be written
+  6    results, a picture or output cannot be written
   70   a worker broke down (a bug in splay)
   130  interrupted";
 
@@ -101,6 +102,22 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// What a run showed cannot be read.
+    #[error("read what the run showed, `{path}`: {source}")]
+    View {
+        /// Its view.json.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is nothing for a picture.
+    #[error("no {} drawn: {source}", kind.name())]
+    Plot {
+        /// Which one.
+        kind: Kind,
+        /// Why.
+        source: PlotError,
+    },
     /// The standard output cannot be written.
     #[error("write to standard output: {0}")]
     Output(#[source] io::Error),
@@ -120,11 +137,12 @@ impl Failure {
             Failure::Usage(_) | Failure::Lists(_) => 2,
             Failure::Program(ProgramError::Read { .. })
             | Failure::Folder { .. }
+            | Failure::View { .. }
             | Failure::Input(_)
             | Failure::Unreachable(_) => 3,
             Failure::Program(_) => 4,
             Failure::PortTaken { .. } | Failure::Port { .. } | Failure::Descriptors { .. } => 5,
-            Failure::Write { .. } | Failure::Output(_) => 6,
+            Failure::Write { .. } | Failure::Plot { .. } | Failure::Output(_) => 6,
             Failure::Worker(_) => STATUS_BROKEN,
         }
     }

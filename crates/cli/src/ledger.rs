@@ -86,6 +86,7 @@ impl Ledger {
                 self.cause.get_or_insert(*cause);
             }
             What::WorkerBroke { .. } => self.broken = true,
+            What::Viewed { .. } => {}
         }
     }
 

@@ -15,6 +15,7 @@ mod interrupt;
 mod ledger;
 mod likeness;
 mod options;
+mod plot;
 mod preflight;
 mod prompt;
 mod quantity;

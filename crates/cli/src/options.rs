@@ -9,6 +9,7 @@ use splay_protocol::ListType;
 
 use crate::command::run::{Jit, RunArgs};
 use crate::failure::Failure;
+use crate::plot::Kind;
 use crate::quantity::duration_text;
 
 /// LuaJIT's compiler pays off where a state runs long; its machine code costs memory in each of
@@ -62,6 +63,8 @@ pub struct Options {
     pub slice: Option<Duration>,
     /// Lua heap limit of an instance.
     pub max_memory_bytes: Option<u64>,
+    /// Pictures of the overlay that are drawn at the end.
+    pub plot: Vec<Kind>,
     /// The program's arguments.
     pub arguments: Vec<String>,
 }
@@ -97,6 +100,7 @@ impl Options {
             },
             slice: args.slice.0,
             max_memory_bytes: args.memory.or(args.sandbox.then_some(SANDBOX_MEMORY_BYTES)),
+            plot: args.plot.clone(),
             arguments: args.arguments.clone(),
         };
         options.command_line = options.spell_out();
@@ -128,6 +132,9 @@ impl Options {
         option("--slice", self.slice.map_or("off".to_owned(), duration_text));
         if let Some(limit) = self.max_memory_bytes {
             option("--memory", limit.to_string());
+        }
+        for kind in &self.plot {
+            option("--plot", kind.name().to_owned());
         }
         if self.sandbox {
             words.push("--sandbox".to_owned());
@@ -197,6 +204,8 @@ mod tests {
             "500ms",
             "--memory",
             "64MB",
+            "--plot",
+            "ring",
             "--",
             "-x",
             "it's",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use splay_protocol::Job;
 
 use crate::program::Program;
+use crate::view::View;
 
 /// How much of the machine a program may see.
 #[derive(Debug, Clone, Default)]
@@ -201,6 +202,16 @@ pub enum Report {
         error: String,
         /// It was cut because it ran longer than the slice without yielding.
         cut: bool,
+    },
+    /// What the program shows of itself, just before the instance ends. Not told if it declares
+    /// nothing.
+    Viewed {
+        /// Which instance.
+        instance: InstanceNumber,
+        /// When.
+        at: Duration,
+        /// Its global `view`.
+        view: Box<View>,
     },
     /// The instance is gone.
     Ended {

@@ -36,7 +36,7 @@ fn run_with(programs: &[&str], job: Option<Job>, max_memory_bytes: Option<usize>
             Report::Output { instance, line, .. } => format!("{instance} {}", String::from_utf8_lossy(&line)),
             Report::ThreadDied { instance, error, cut, .. } => format!("{instance} DIED cut={cut} {error}"),
             Report::Ended { instance, reason, .. } => format!("{instance} END {reason:?}"),
-            Report::Started { .. } => return,
+            Report::Started { .. } | Report::Viewed { .. } => return,
         };
         heard.borrow_mut().push(line);
     };

@@ -181,6 +181,8 @@ fn note(recorder: &mut Recorder, report: &Report) {
         Report::ThreadDied { instance, at, error, .. } => {
             recorder.note(since(*at), Kind::ThreadDied, *instance, &[error.as_bytes()]);
         }
+        // Not a word between the instance and its world: it is read off it when it ends.
+        Report::Viewed { .. } => {}
         Report::Ended { instance, at, reason, .. } => {
             let text = match reason {
                 EndReason::Finished => "finished".to_owned(),

@@ -7,6 +7,7 @@ mod doc;
 mod lua;
 mod man;
 mod new;
+mod plot;
 mod repl;
 pub mod run;
 mod search;
@@ -36,6 +37,7 @@ Examples:
   splay lua -e 'print(_VERSION)'      a line of Lua
   splay repl                          Lua as you type it, in a live instance
   splay attach chord 7                the same inside instance 7 of a run with --attach
+  splay plot runs/chord/latest        the overlay of a finished run, as a picture
   splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
   splay check chord.lua               mistakes that can be seen without running it
@@ -58,6 +60,7 @@ enum Command {
     Lua(lua::LuaArgs),
     Repl(repl::ReplArgs),
     Attach(attach::AttachArgs),
+    Plot(plot::PlotArgs),
     New(new::NewArgs),
     Test(test::TestArgs),
     Check(check::CheckArgs),
@@ -84,6 +87,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Lua(args) => lua::execute(args),
         Command::Repl(args) => repl::execute(args),
         Command::Attach(args) => attach::execute(args),
+        Command::Plot(args) => plot::execute(args),
         Command::New(args) => new::execute(args),
         Command::Test(args) => test::execute(args),
         Command::Check(args) => check::execute(args),

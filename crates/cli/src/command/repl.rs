@@ -172,7 +172,9 @@ fn as_heard(input: Input) -> Option<Heard> {
             EndReason::Finished | EndReason::Stopped => gone(String::new(), 0),
         },
         Input::WorkerDone { outcome: Err(error) } => gone(error, STATUS_BROKEN),
-        Input::Report(Report::Started { .. }) | Input::WorkerDone { .. } | Input::Interrupt => None,
+        Input::Report(Report::Started { .. } | Report::Viewed { .. })
+        | Input::WorkerDone { .. }
+        | Input::Interrupt => None,
     }
 }
 

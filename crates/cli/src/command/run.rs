@@ -1,6 +1,6 @@
 //! `splay run`: hosts all instances of an application in this process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,11 +12,13 @@ use splay_protocol::{ListType, Lists, loopback_nodes};
 use splay_runtime::host::{InstanceConfig, InstanceNumber, Mode, Sandbox, WorkerConfig};
 use splay_runtime::program::Program;
 
+use super::plot;
 use crate::attach::server::Server;
 use crate::dispatcher::{Dispatcher, Input, Plan};
 use crate::engine::{Engine, EngineConfig};
-use crate::failure::{Failure, STATUSES};
+use crate::failure::{Failure, STATUSES, complain};
 use crate::options::{MANY_INSTANCES, Options};
+use crate::plot::Kind;
 use crate::quantity::{InstanceSet, TimeLimit, positive_duration, size};
 use crate::reporter::attached::Attached;
 use crate::reporter::terminal::Verbosity;
@@ -37,6 +39,8 @@ Examples:
       show the lines of four instances (all are kept in the results)
   splay run gossip.lua -n 20 -q -- 5 fast
       show the summary alone; arg[1] is \"5\", arg[2] is \"fast\"
+  splay run chord.lua -n 50 --plot ring
+      draw the ring at the end, as ring.svg in the results
   splay run app.lua -n 10 --sandbox --memory 8MB
       as restricted as on a testbed
   splay run chord.lua -n 50 --attach
@@ -47,6 +51,7 @@ Results are kept in runs/<app>/<time>-<id>/, and runs/<app>/latest points to the
   instances/<n>.log  lines of each instance, with seconds since the start
   events.jsonl       everything that happened, one JSON object a line
   summary.json, summary.txt  how each instance ended: CPU, memory, bytes, remote calls
+  view.json          what instances showed of themselves (see `splay plot --help`), if they did
 
 Ctrl-C stops all instances and writes the summary; a second Ctrl-C does not wait for them.
 ";
@@ -105,6 +110,10 @@ pub struct RunArgs {
     /// Show also when instances start and how each ends.
     #[arg(short, long)]
     pub verbose: bool,
+    /// Draw the overlay that the application shows in its global `view`, in the results (see
+    /// `splay plot --help`). May be given several times.
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub plot: Vec<Kind>,
     /// Folder of all results.
     #[arg(long, value_name = "DIR", default_value = "runs", value_hint = ValueHint::DirPath)]
     pub runs: PathBuf,
@@ -190,6 +199,7 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
     };
     let interrupts = inputs.clone();
     interrupt::watch(move || drop(interrupts.send(Input::Interrupt))).map_err(Failure::Worker)?;
+    let plots = options.plot.clone();
     let config = EngineConfig {
         workers: options.workers,
         instances: options.instances,
@@ -205,7 +215,23 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
     }
     let ledger = Dispatcher::new(plan).run(&received, &engine, &mut reporters)?;
     reporters.finish(&ledger)?;
-    Ok(ExitCode::from(ledger.status()))
+    let drawn = draw(results.folder(), &plots);
+    Ok(ExitCode::from(if ledger.status() == 0 { drawn } else { ledger.status() }))
+}
+
+/// Draws what was asked for and tells where it is; the status if the run itself ended well.
+fn draw(folder: &Path, kinds: &[Kind]) -> u8 {
+    let mut status = 0;
+    for drawn in plot::draw_all(folder, kinds) {
+        match drawn {
+            Ok((kind, path)) => complain(&format!("{} drawn in {}", kind.name(), path.display())),
+            Err(failure) => {
+                status = failure.status();
+                complain(&failure.to_string());
+            }
+        }
+    }
+    status
 }
 
 /// How each instance is set up. Called by the workers, so that the lists of thousands of

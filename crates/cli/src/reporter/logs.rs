@@ -78,6 +78,11 @@ impl Reporter for InstanceLogs {
             What::ThreadDied { instance, error, .. } => {
                 self.lines(*instance, at, "! ", error);
             }
+            What::Viewed { instance, view } => {
+                for trouble in &view.troubles {
+                    self.line(*instance, at, "! ", trouble.to_string().as_bytes());
+                }
+            }
             What::Ended { instance, ending, .. } => {
                 self.lines(*instance, at, "= ", &ending.to_string());
             }

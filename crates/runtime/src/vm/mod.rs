@@ -14,6 +14,7 @@ mod run;
 mod show;
 pub mod stack;
 mod state;
+mod view;
 mod waits;
 mod watch;
 
