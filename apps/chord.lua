@@ -92,7 +92,7 @@ end
 view = { id = n.id, size = 2 ^ m, links = function()
   return {
     { to = successors[1], kind = "successor" }, { to = predecessor, kind = "predecessor" },
-    { to = successors, kind = "successor list" }, { to = finger, kind = "finger" },
+    { to = finger, kind = "finger" },
   }
 end }
 

@@ -19,7 +19,7 @@ local period = math.max(0.25, #job.nodes / 2500) -- seconds between two rounds
 
 -- Protocol ------------------------------------------------------------------------------------
 
-local message, round, infector -- nil until infected
+local message, round, infector, since -- nil until infected
 
 local function push()
   round = round + 1
@@ -30,7 +30,7 @@ end
 
 function infect(text, at_round, from)
   if message then return end
-  message, round, infector = text, at_round, from
+  message, round, infector, since = text, at_round, from, at_round
   print("infected in round " .. round)
   events.periodic(period, push)
   events.thread(function() rpc.acall(job.nodes[1], { "report", job.position, round }) end)
@@ -41,7 +41,7 @@ end
 -- What `--plot tree` draws: who infected whom.
 view = {
   parent = function() return message ~= nil and infector end,
-  label = function() return round and "round " .. round end,
+  label = function() return since and "round " .. since end,
 }
 
 -- Check ---------------------------------------------------------------------------------------

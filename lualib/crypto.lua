@@ -2,7 +2,11 @@
 ---
 --- Digest types: "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160". Digests are
 --- in hexadecimal unless `raw` is true.
+---
+--- Since: 0.1
 
+--- `local d = crypto.evp.new("md5")`
+--- `d:update("a"):digest("bc")  --> "900150983cd24fb0d6963f7d28e17f72"`
 ---@class crypto.digest
 ---@field update fun(self: crypto.digest, bytes: string): crypto.digest feeds bytes
 ---@field digest fun(self: crypto.digest, bytes?: string, raw?: boolean): string feeds bytes and
@@ -14,30 +18,98 @@
 local M = require "splay.crypto_core"
 
 --- Digests.
---- Example: `crypto.evp.digest("sha1", "abc")` --> "a9993e364706816aba3e25717850c26c9cd0d89d"
 ---@class crypto.evp
----@field new fun(type: string): crypto.digest
----@field digest fun(type: string, bytes: string, raw?: boolean): string
 M.evp = M.evp
 
+--- Makes an object that digests bytes as they come.
+---
+--- `crypto.evp.new("md5"):digest("abc")  --> "900150983cd24fb0d6963f7d28e17f72"`
+---
+--- Errors: raises for unknown types.
+---@param type string digest type
+---@return crypto.digest
+M.evp.new = M.evp.new
+
+--- Digests bytes.
+---
+--- `crypto.evp.digest("sha1", "abc")  --> "a9993e364706816aba3e25717850c26c9cd0d89d"`
+---
+--- Errors: raises for unknown types.
+---@param type string digest type
+---@param bytes string
+---@param raw? boolean bytes instead of hexadecimal digits
+---@return string digest
+M.evp.digest = M.evp.digest
+
 --- Digests that only who knows the key can make.
---- Example: `crypto.hmac.digest("md5", "what do ya want for nothing?", "Jefe")`
----   --> "750c783e6ab0b503eaa86e310a5db738"
 ---@class crypto.hmac
----@field new fun(type: string, key: string): crypto.digest
----@field digest fun(type: string, bytes: string, key: string, raw?: boolean): string
 M.hmac = M.hmac
 
---- Random bytes, repeatable in a simulation. `add`, `seed` and `cleanup` do nothing, `status` is
---- true: the source needs no help.
---- Example: `#crypto.rand.bytes(16)` --> 16
+--- Makes an object that digests bytes as they come.
+---
+--- `#crypto.hmac.new("md5", "Jefe"):digest("abc")  --> 32`
+---
+--- Errors: raises for unknown types.
+---@param type string digest type
+---@param key string
+---@return crypto.digest
+M.hmac.new = M.hmac.new
+
+--- Digests bytes.
+---
+--- ```lua
+--- crypto.hmac.digest("md5", "what do ya want for nothing?", "Jefe")
+---   --> "750c783e6ab0b503eaa86e310a5db738"
+--- ```
+---
+--- Errors: raises for unknown types.
+---@param type string digest type
+---@param bytes string
+---@param key string
+---@param raw? boolean bytes instead of hexadecimal digits
+---@return string digest
+M.hmac.digest = M.hmac.digest
+
+--- Random bytes, repeatable in a simulation.
 ---@class crypto.rand
----@field bytes fun(n: integer): string
----@field pseudo_bytes fun(n: integer): string
----@field add fun(bytes: string)
----@field seed fun(bytes: string)
----@field status fun(): boolean
----@field cleanup fun()
 M.rand = M.rand
+
+--- Random bytes.
+---
+--- `#crypto.rand.bytes(16)  --> 16`
+---@param n integer how many
+---@return string bytes
+M.rand.bytes = M.rand.bytes
+
+--- Random bytes, as `bytes`.
+---
+--- `#crypto.rand.pseudo_bytes(16)  --> 16`
+---@param n integer how many
+---@return string bytes
+M.rand.pseudo_bytes = M.rand.pseudo_bytes
+
+--- Without effect: the source needs no help.
+---
+--- `crypto.rand.add("some bytes")`
+---@param bytes string
+M.rand.add = M.rand.add
+
+--- Without effect: the source needs no help.
+---
+--- `crypto.rand.seed("some bytes")`
+---@param bytes string
+M.rand.seed = M.rand.seed
+
+--- Whether the source is ready: it always is.
+---
+--- `crypto.rand.status()  --> true`
+---@return boolean
+M.rand.status = M.rand.status
+
+--- Without effect: there is nothing to clean.
+---
+--- `crypto.rand.cleanup()`
+---@return nil
+M.rand.cleanup = M.rand.cleanup
 
 return M

@@ -1,15 +1,21 @@
 --- JSON in the manner of JSON4Lua. New programs want `cjson`.
+---
+--- Since: 0.1
 
 local type, pairs, tostring = type, pairs, tostring
 
-local M = { leo = true }
+local M = {
+  --- Tells programs that this library is the one of the original SPLAY: always true.
+  leo = true,
+}
 
 -- Deepest nesting; more is taken for a cycle.
 local MAX_DEPTH = 200
 
 --- Stands for null in what is encoded. (Null is decoded to nil.)
+---
+--- `json.encode({ 1, json.null })  --> "[1,null]"`
 ---@return nil
---- Example: `json.encode({ 1, json.null })` --> "[1,null]"
 function M.null()
   return nil
 end
@@ -60,19 +66,25 @@ end
 
 --- Encodes a value. A table with positive whole keys (`{}` too) is an array, holes are null; of
 --- any other table, functions and the like are left out.
+---
+--- `json.encode({ a = { 1, "two" } })  --> '{"a":[1,"two"]}'`
+---
+--- Errors: raises for what JSON cannot say and for tables nested deeper than 200.
 ---@param value any
 ---@return string text
---- Example: `json.encode({ a = { 1, "two" } })` --> '{"a":[1,"two"]}'
 function M.encode(value)
   return encode(value, 1)
 end
 
 --- Decodes the value at a position of a text. Raises an error if there is none.
+---
+--- `json.decode("[1,null,3]")  --> { 1, nil, 3 }, 11`
+---
+--- Errors: raises if there is no value at the position.
 ---@param text string
 ---@param start? integer default 1
 ---@return any value
 ---@return integer next position behind the value
---- Example: `json.decode("[1,null,3]")` --> { 1, nil, 3 }, 11
 function M.decode(text, start)
   return require("splay.cjson_core").decode_at(text, start or 1)
 end

@@ -11,6 +11,8 @@
 --- ltn12.pump.all(ltn12.source.string("hello"), sink)  --> 1
 --- table.concat(parts)  --> "hello"
 --- ```
+---
+--- Since: 0.1
 local assert, error, type, select, unpack = assert, error, type, select, unpack
 
 ---@alias ltn12.Source fun(): string?, any
@@ -25,7 +27,22 @@ local M = {
 }
 
 local filter, source, sink, pump = {}, {}, {}, {}
-M.filter, M.source, M.sink, M.pump = filter, source, sink, pump
+
+--- What makes filters.
+---@type table<string, function>
+M.filter = filter
+
+--- What makes sources.
+---@type table<string, function>
+M.source = source
+
+--- What makes sinks.
+---@type table<string, function>
+M.sink = sink
+
+--- What moves chunks.
+---@type table<string, function>
+M.pump = pump
 
 --- Makes a filter from a function `low(context, chunk, extra) -> output, context`, such as the
 --- low-level functions of `mime`.
@@ -46,7 +63,7 @@ end
 
 --- Makes one filter of several: each gets what the one before gives.
 ---
---- `ltn12.filter.chain(mime.normalize("\n"), mime.encode("base64"))`
+--- `ltn12.filter.chain(mime.normalize("\n"), mime.encode("base64"))("a\r\nb")  --> "YQpi"`
 ---@param ... ltn12.Filter
 ---@return ltn12.Filter
 function filter.chain(...)
@@ -103,7 +120,7 @@ function source.empty() return nothing end
 
 --- Makes a source that fails.
 ---
---- `ltn12.source.error("no")()  --> nil  "no"`
+--- `ltn12.source.error("no")()  --> nil, "no"`
 ---@param reason any
 ---@return ltn12.Source
 function source.error(reason)
@@ -113,7 +130,10 @@ end
 --- Makes a source of what a file contains; the file is closed at the end. It takes the results
 --- of `io.open` as they are.
 ---
---- `ltn12.source.file(io.open("image.png", "rb"))`
+--- `local source = ltn12.source.file(io.open("missing.png", "rb"))`
+--- `source()  --> nil, "missing.png: No such file or directory"`
+---
+--- Errors: a source that fails where there is no file.
 ---@param handle file*?
 ---@param reason string?
 ---@return ltn12.Source
@@ -132,7 +152,8 @@ end
 --- Makes a plain source of one that may replace itself: one that returns a chunk and the source
 --- to be called next.
 ---
---- `ltn12.source.simplify(function() return "once", ltn12.source.empty() end)`
+--- `local src = ltn12.source.simplify(function() return "once", ltn12.source.empty() end)`
+--- `src(), src()  --> "once", nil`
 ---@param src fun(): string?, any
 ---@return ltn12.Source
 function source.simplify(src)
@@ -164,6 +185,8 @@ end
 --- Makes a source of the strings of a list.
 ---
 --- `ltn12.source.table({"a", "b"})()  --> "a"`
+---
+--- Errors: raises unless `list` is a table.
 ---@param list string[]
 ---@return ltn12.Source
 function source.table(list)
@@ -178,7 +201,11 @@ end
 --- Makes a source that takes chunks back: called with a chunk, it returns that one later, the
 --- last first.
 ---
---- `local src = ltn12.source.rewind(s)  src("again")  src()  --> "again"`
+--- ```lua
+--- local src = ltn12.source.rewind(ltn12.source.string("new"))
+--- src("again")
+--- src(), src()  --> "again", "new"
+--- ```
 ---@param src ltn12.Source
 ---@return fun(chunk: string?): string?, any
 function source.rewind(src)
@@ -198,8 +225,10 @@ end
 
 --- Makes a source of what a source gives, sent through filters.
 ---
---- `ltn12.source.chain(ltn12.source.file(f), mime.encode("base64"), mime.wrap("base64"))`
+--- `local src = ltn12.source.chain(ltn12.source.string("hello!"), mime.encode("base64"))`
+--- `src()  --> "aGVsbG8h"`
 ---@param src ltn12.Source
+---@param f ltn12.Filter
 ---@param ... ltn12.Filter
 ---@return ltn12.Source
 function source.chain(src, f, ...)
@@ -233,7 +262,8 @@ end
 
 --- Makes a source that gives what several sources give, one after the other.
 ---
---- `ltn12.source.cat(ltn12.source.string("head"), ltn12.source.file(f))`
+--- `local src = ltn12.source.cat(ltn12.source.string("a"), ltn12.source.string("b"))`
+--- `src(), src(), src()  --> "a", "b", nil`
 ---@param ... ltn12.Source
 ---@return ltn12.Source
 function source.cat(...)
@@ -258,7 +288,7 @@ function sink.null() return swallow end
 
 --- Makes a sink that takes nothing.
 ---
---- `ltn12.sink.error("full")("hello")  --> nil  "full"`
+--- `ltn12.sink.error("full")("hello")  --> nil, "full"`
 ---@param reason any
 ---@return ltn12.Sink
 function sink.error(reason)
@@ -267,7 +297,11 @@ end
 
 --- Makes a sink that puts each chunk into a table.
 ---
---- `local sink, parts = ltn12.sink.table()`
+--- ```lua
+--- local sink, parts = ltn12.sink.table()
+--- sink("a")
+--- parts  --> { "a" }
+--- ```
 ---@param list string[]? a new one if absent
 ---@return ltn12.Sink
 ---@return string[] list
@@ -282,7 +316,9 @@ end
 --- Makes a sink that writes to a file and closes it at the end. It takes the results of
 --- `io.open` as they are.
 ---
---- `ltn12.sink.file(io.open("copy.png", "wb"))`
+--- `ltn12.sink.file(io.open("copy.txt", "wb"))("hello") ~= nil  --> true`
+---
+--- Errors: a sink that fails where there is no file.
 ---@param handle file*?
 ---@param reason string?
 ---@return ltn12.Sink
@@ -298,7 +334,7 @@ end
 --- Makes a plain sink of one that may replace itself: one that returns 1 and the sink to be
 --- called next.
 ---
---- `ltn12.sink.simplify(function(chunk) return 1, ltn12.sink.null() end)`
+--- `ltn12.sink.simplify(function(chunk) return 1, ltn12.sink.null() end)("a")  --> 1`
 ---@param snk fun(chunk: string?, reason: any): any, any
 ---@return ltn12.Sink
 function sink.simplify(snk)
@@ -313,7 +349,11 @@ end
 
 --- Makes a sink that gets what it is given sent through filters: `sink.chain(f, g, ..., sink)`.
 ---
---- `ltn12.sink.chain(mime.decode("base64"), ltn12.sink.file(f))`
+--- ```lua
+--- local sink, parts = ltn12.sink.table()
+--- ltn12.sink.chain(mime.decode("base64"), sink)("aGVsbG8h")
+--- parts  --> { "hello!" }
+--- ```
 ---@param ... function filters, then the sink
 ---@return ltn12.Sink
 function sink.chain(...)
@@ -339,7 +379,9 @@ end
 
 --- Moves one chunk from a source to a sink.
 ---
---- `ltn12.pump.step(src, snk)  --> 1`
+--- `ltn12.pump.step(ltn12.source.string("hello"), ltn12.sink.null())  --> 1`
+---
+--- Errors: `nil, reason` where one of them fails; nil at the end.
 ---@param src ltn12.Source
 ---@param snk ltn12.Sink
 ---@return integer? one nil at the end; nil, reason where one of them fails
@@ -353,7 +395,13 @@ end
 
 --- Moves everything from a source to a sink.
 ---
---- `ltn12.pump.all(ltn12.source.file(f), ltn12.sink.file(g))  --> 1`
+--- ```lua
+--- local sink, parts = ltn12.sink.table()
+--- ltn12.pump.all(ltn12.source.string("hello"), sink)  --> 1
+--- parts                                               --> { "hello" }
+--- ```
+---
+--- Errors: `nil, reason` where one of them fails.
 ---@param src ltn12.Source
 ---@param snk ltn12.Sink
 ---@param step (fun(src: ltn12.Source, snk: ltn12.Sink): any, any)? `pump.step` if absent

@@ -3,21 +3,108 @@
 --- left over and a chunk, and return the output and what is left over for the next call; without
 --- a chunk they finish. `mime.b64(s)` therefore encodes a whole string.
 ---
---- ```lua
---- mime.b64("hello")  --> "aGVsbG8="  nil
---- mime.b64("hello", "")  --> "aGVs"  "lo"
---- ltn12.source.chain(ltn12.source.file(f), mime.encode("base64"), mime.wrap("base64"))
---- ```
+--- `mime.b64("hello")      --> "aGVsbG8="`
+--- `mime.b64("hello", "")  --> "aGVs", "lo"`
+---
+--- Since: 0.1
 local core = require "splay.mime_core"
 local cycle = require("ltn12").filter.cycle
 
 ---@class mime
 local M = {
   _VERSION = "MIME 1.0.3",
-  b64 = core.b64, unb64 = core.unb64, qp = core.qp, unqp = core.unqp,
-  wrp = core.wrp, qpwrp = core.qpwrp, eol = core.eol, dot = core.dot,
-  encodet = {}, decodet = {}, wrapt = {},
+  --- What `encode` chooses from: makers of filters by name.
+  ---
+  --- `mime.encodet.base64()("hello!")  --> "aGVsbG8h"`
+  ---@type table<string, fun(mode: string?): ltn12.Filter>
+  encodet = {},
+  --- What `decode` chooses from: makers of filters by name.
+  ---
+  --- `mime.decodet.base64()("aGVsbG8h")  --> "hello!"`
+  ---@type table<string, fun(): ltn12.Filter>
+  decodet = {},
+  --- What `wrap` chooses from: makers of filters by name.
+  ---
+  --- `mime.wrapt.text(3)("abcdef")  --> "abc\r\ndef"`
+  ---@type table<string, fun(length: integer?): ltn12.Filter>
+  wrapt = {},
 }
+
+--- Encodes as base64.
+---
+--- `mime.b64("hello")  --> "aGVsbG8="`
+---@param left string? left over from the call before
+---@param chunk string? nil: finish
+---@return string? text
+---@return string? left over
+M.b64 = core.b64
+
+--- Decodes base64.
+---
+--- `mime.unb64("aGVsbG8=")  --> "hello"`
+---@param left string? left over from the call before
+---@param chunk string? nil: finish
+---@return string? bytes
+---@return string? left over
+M.unb64 = core.unb64
+
+--- Encodes as quoted-printable.
+---
+--- `mime.qp("\233")  --> "=E9"`
+---@param left string? left over from the call before
+---@param chunk string? nil: finish
+---@param marker string? what a line end becomes, CRLF if absent
+---@return string? text
+---@return string? left over
+M.qp = core.qp
+
+--- Decodes quoted-printable.
+---
+--- `mime.unqp("=E9")  --> "\233"`
+---@param left string? left over from the call before
+---@param chunk string? nil: finish
+---@return string? bytes
+---@return string? left over
+M.unqp = core.unqp
+
+--- Breaks lines.
+---
+--- `mime.wrp(3, "abcdef", 3)  --> "abc\r\ndef", 0`
+---@param left integer characters that the current line still takes
+---@param chunk string? nil: finish
+---@param length integer? characters of a line, 76 if absent
+---@return string? text
+---@return integer left
+M.wrp = core.wrp
+
+--- Breaks lines of quoted-printable text, and no code in it.
+---
+--- `mime.qpwrp(5, "a=E9", 5)  --> "a=E9", 1`
+---@param left integer characters that the current line still takes
+---@param chunk string? nil: finish
+---@param length integer? characters of a line, 76 if absent
+---@return string? text
+---@return integer left
+M.qpwrp = core.qpwrp
+
+--- Turns line ends of any system into a marker.
+---
+--- `mime.eol(0, "a\rb", "\n")  --> "a\nb", 0`
+---@param last integer the last character of the call before that may belong to a line end, or 0
+---@param chunk string? nil: finish
+---@param marker string? CRLF if absent
+---@return string? text
+---@return integer last
+M.eol = core.eol
+
+--- Doubles the dots at the beginning of lines.
+---
+--- `mime.dot(2, ".\r\n")  --> "..\r\n", 2`
+---@param state integer 2 at the beginning
+---@param chunk string? nil: finish
+---@return string? text
+---@return integer state
+M.dot = core.dot
 
 local encodet, decodet, wrapt = M.encodet, M.decodet, M.wrapt
 
@@ -54,20 +141,31 @@ end
 --- "text" (line ends stay) or "binary" (they are encoded too).
 ---
 --- `mime.encode("base64")("hello!")  --> "aGVsbG8h"`
----@type fun(name: "base64"|"quoted-printable", mode: "text"|"binary"|nil): ltn12.Filter
+---
+--- Errors: raises "unknown key (NAME)".
+---@param name "base64"|"quoted-printable"
+---@param mode "text"|"binary"|nil
+---@return ltn12.Filter
 M.encode = choose(encodet)
 
 --- Makes a filter that decodes: "base64" or "quoted-printable".
 ---
 --- `mime.decode("base64")("aGVsbG8h")  --> "hello!"`
----@type fun(name: "base64"|"quoted-printable"): ltn12.Filter
+---
+--- Errors: raises "unknown key (NAME)".
+---@param name "base64"|"quoted-printable"
+---@return ltn12.Filter
 M.decode = choose(decodet)
 
 --- Makes a filter that breaks lines: "text", "base64" or "quoted-printable"; lines have at most
 --- 76 characters if `length` does not say otherwise.
 ---
 --- `mime.wrap("text", 3)("abcdef")  --> "abc\r\ndef"`
----@type fun(name: string?, length: integer?): ltn12.Filter
+---
+--- Errors: raises "unknown key (NAME)".
+---@param name string?
+---@param length integer?
+---@return ltn12.Filter
 M.wrap = choose(wrapt)
 
 --- Makes a filter that turns line ends of any system into `marker`, CRLF if absent.

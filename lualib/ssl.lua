@@ -1,16 +1,18 @@
 --- TLS over the sockets of this library, in the manner of LuaSec: `wrap` takes a connection over
 --- and returns one that encrypts. Its methods are those of a TCP socket, and a few more (see
---- `meta/ssl.lua`); what waits suspends the calling thread and no other.
+--- `Tls`); what waits suspends the calling thread and no other.
 ---
 --- Other than LuaSec, a client checks the server's certificate if it is not told otherwise.
 ---
---- ```lua
+--- ```lua not run: a server with a certificate is needed
 --- local c = socket.connect("localhost", 443)
---- c = ssl.wrap(c, {mode = "client", cafile = "ca.pem"})
+--- c = ssl.wrap(c, { mode = "client", cafile = "ca.pem" })
 --- c:sni("localhost")
 --- assert(c:dohandshake())  --> true
 --- c:send("GET / HTTP/1.0\r\n\r\n")
 --- ```
+---
+--- Since: 0.1
 local core = require "splay.tls_core"
 
 local M = { _VERSION = "1.3.2" }
@@ -59,7 +61,14 @@ end
 
 --- Makes a context: what several connections have in common.
 ---
---- `ssl.newcontext({mode = "server", certificate = "cert.pem", key = "key.pem"})`
+--- ```lua
+--- ssl.newcontext({ mode = "client", verify = "none" }).core ~= nil  --> true
+--- ssl.newcontext({ mode = "server", certificate = "gone.pem" })
+---   --> nil, "gone.pem: No such file or directory"
+--- ```
+---
+--- Errors: `nil, "reason"`: "invalid mode (X)", "invalid protocol (X)", "invalid verify option
+--- (X)", "too many TLS contexts", and those of files.
 ---@param parameters ssl.Parameters
 ---@return ssl.Context? context nil, "reason"
 ---@return string? reason
@@ -97,7 +106,14 @@ end
 
 --- Makes a connection encrypt. The handshake is to follow; the old object is closed.
 ---
---- `ssl.wrap(c, {mode = "client", verify = "none"})  --> #SE (TLS): 0x...`
+--- ```lua
+--- local server = assert(socket.bind("127.0.0.1", 20500))
+--- local c = assert(socket.connect("127.0.0.1", 20500))
+--- c = ssl.wrap(c, { mode = "client", verify = "none" })
+--- c:send("too early")  --> nil, "handshake not done", ...
+--- ```
+---
+--- Errors: `nil, "reason"`, those of `newcontext`.
 ---@param sock splay.Tcp a connected socket
 ---@param parameters ssl.Parameters|ssl.Context
 ---@return splay.Tls? connection nil, "reason"

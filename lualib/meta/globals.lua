@@ -1,28 +1,126 @@
 ---@meta
--- Editor stubs: the globals an application sees besides Lua's own.
 
+--- The globals an application finds besides Lua's own: `job` from the beginning, the others after
+--- `require "splay.base"`.
+---
+--- ```lua
+--- require "splay.base"
+--- splay.rpc == require "splay.rpc"  --> true
+--- ```
+---
+--- Since: 0.1
+
+--- A node: where an instance can be reached.
 ---@class splay.Node
----@field ip string
+---@field ip string address
 ---@field port integer
 
 ---@alias splay.Nodes splay.Node[]|fun(): splay.Node[]
 
+--- What an instance knows of its job. It is nil where a program does not run as part of one: under
+--- `splay lua`, and in tests; `utils.generate_job` makes one there.
+---
+--- `job.position, job.total  --> 1, 3`
+---
+--- Manual: 'Local execution vs. deployement over a testbed'
 ---@class splay.Job
----@field ref string identifier of the job
----@field me splay.Node this instance
----@field position integer its rank in the job's list, from 1
----@field total integer instances of the job
----@field list_type "head"|"random" how `nodes` was chosen
----@field nodes splay.Nodes the nodes given to this instance, indexable and callable
----@field get_live_nodes fun(): splay.Node[]
+job = {}
 
----@type splay.Job?
-job = nil
+--- This instance.
+---
+--- `job.me  --> { ip = "127.0.0.1", port = 20001 }`
+---
+--- Manual: 'Local execution vs. deployement over a testbed'
+---@type splay.Node
+job.me = nil
 
---- After `require "splay.base"`.
+--- The rank of this instance in the job's list, from 1.
+---
+--- `job.position  --> 1`
+---
+--- Manual: 'Local execution vs. deployement over a testbed'
+---@type integer
+job.position = nil
+
+--- Instances of the job.
+---
+--- `job.total  --> 3`
+---@type integer
+job.total = nil
+
+--- Identifier of the job.
+---
+--- `job.ref  --> "local"`
+---@type string
+job.ref = nil
+
+--- How `nodes` was chosen: the first of the job's list, or random others.
+---
+--- `job.list_type  --> "head"`
+---
+--- Manual: 'Local execution vs. deployement over a testbed'
+---@type "head"|"random"
+job.list_type = nil
+
+--- The nodes given to this instance: an array that can also be called.
+---
+--- ```lua
+--- job.nodes[2].port  --> 20002
+--- #job.nodes()       --> 3
+--- ```
+---
+--- Manual: 'Local execution vs. deployement over a testbed'
+---@type splay.Nodes
+job.nodes = nil
+
+--- The nodes given to this instance, as an array: an older form of `job.nodes()`.
+---
+--- `#job.get_live_nodes()  --> 3`
+---@return splay.Node[]
+function job.get_live_nodes() end
+
+--- The module `splay.events`.
+---
+--- `events == require "splay.events"  --> true`
+---
+--- Manual: 'splay.base'
 ---@type splay.events
 events = nil
+
+--- The module `splay.log`.
+---
+--- `log == require "splay.log"  --> true`
+---
+--- Manual: 'splay.base'
 ---@type splay.log
 log = nil
+
+--- The module `splay.misc`.
+---
+--- `misc == require "splay.misc"  --> true`
+---
+--- Manual: 'splay.base'
 ---@type splay.misc
 misc = nil
+
+--- The module `splay.socket`.
+---
+--- `socket == require "splay.socket"  --> true`
+---
+--- Manual: 'splay.base'
+---@type splay.socket
+socket = nil
+
+--- The module `splay.coxpcall`.
+---
+--- `coxpcall == require "splay.coxpcall"  --> true`
+---@type splay.coxpcall
+coxpcall = nil
+
+--- The libraries by their names without `splay.`, loaded when they are first asked for.
+---
+--- `splay.queue.new().empty()  --> true`
+---
+--- Manual: 'splay.base'
+---@type table<string, any>
+splay = nil

@@ -1,2 +1,4 @@
 --- LuaSocket's native part: here the same table as `socket`.
+---
+--- Since: 0.1
 return require "splay.socket"

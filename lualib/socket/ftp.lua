@@ -2,10 +2,36 @@
 --- connections go to the server that answers, whichever address it names.
 ---
 --- ```lua
---- local text = ftp.get("ftp://localhost/pub/readme.txt;type=a")
---- ftp.put("ftp://me:secret@localhost/notes.txt", text)  --> 1234
---- ftp.get{host = "localhost", command = "nlst", argument = "pub", sink = sink}
+--- -- a small server, for this and the other examples
+--- local replies = { USER = 230, TYPE = 200, CWD = 250, DELE = 250, QUIT = 221 }
+--- replies.PORT, replies.EPRT = 200, 200
+--- net.server(20021, function(s)
+---   local data, stored = nil, "hello"
+---   s:send("220 ready\r\n")
+---   for line in function() return s:receive() end do
+---     local word = line:match("%a+"):upper()
+---     if word == "EPSV" or word == "PASV" then
+---       data = socket.bind("127.0.0.1", 0)
+---       local _, port = data:getsockname()
+---       s:send(word == "EPSV" and ("229 (|||%d|)\r\n"):format(port)
+---         or ("227 (127,0,0,1,%d,%d)\r\n"):format(math.floor(port / 256), port % 256))
+---     elseif word == "RETR" or word == "STOR" then
+---       s:send("150 here\r\n")
+---       local c = data:accept()
+---       if word == "RETR" then c:send(stored) else stored = c:receive("*a") end
+---       c:close()
+---       s:send("226 done\r\n")
+---     else
+---       s:send((replies[word] or 500) .. " " .. word .. "\r\n")
+---     end
+---   end
+--- end)
+---
+--- ftp.get("ftp://127.0.0.1:20021/readme.txt;type=a")    --> "hello"
+--- ftp.put("ftp://127.0.0.1:20021/notes.txt", "a note")  --> 6
 --- ```
+---
+--- Since: 0.1
 local socket = require "socket"
 local url = require "socket.url"
 local ltn12 = require "ltn12"
@@ -15,11 +41,16 @@ local tp = require "socket.tp"
 local M = {
   --- Seconds that one step may take.
   TIMEOUT = 60,
+  --- Port of servers whose URL names none.
   PORT = 21,
+  --- Name to log in with where none is given.
   USER = "ftp",
+  --- Password to log in with where none is given.
   PASSWORD = "anonymous@anonymous.org",
 }
 
+--- `local f = ftp.open("127.0.0.1", 20021)`
+--- `f:greet()`
 ---@class socket.ftp.Connection
 ---@field tp socket.tp.Connection
 ---@field try fun(...): ...
@@ -30,6 +61,11 @@ local Connection = {}
 Connection.__index = Connection
 
 --- Receives the server's greeting.
+---
+--- `ftp.open("127.0.0.1", 20021):greet()  --> 1`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, "need port or pasv first", or those of the network.
 ---@async
 function Connection:greet()
   local code = self.try(self.tp:check { "1..", "2.." })
@@ -38,6 +74,11 @@ function Connection:greet()
 end
 
 --- Logs in.
+---
+--- `f:login("me", "secret")  --> 1`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, "need port or pasv first", or those of the network.
 ---@async
 ---@param user string?
 ---@param password string?
@@ -58,6 +99,11 @@ local function forget_data(self)
 end
 
 --- Asks the server to wait for a data connection (IPv4).
+---
+--- `f:pasv()  --> "127.0.0.1", ...`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, "need port or pasv first", or those of the network.
 ---@async
 ---@return string address as the server names it
 ---@return integer port
@@ -81,6 +127,11 @@ local function enter_extended(self, reply)
 end
 
 --- Asks the server to wait for a data connection (any family).
+---
+--- `f:epsv()  --> "127.0.0.1", ...`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, "need port or pasv first", or those of the network.
 ---@async
 ---@return string address the server's
 ---@return integer port
@@ -111,6 +162,11 @@ local function listen(self, address, port)
 end
 
 --- Tells the server where to connect to (IPv4): an address of one's own if none is given.
+---
+--- `f:port()  --> 1`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, "need port or pasv first", or those of the network.
 ---@async
 ---@param address string?
 ---@param port integer?
@@ -123,6 +179,11 @@ function Connection:port(address, port)
 end
 
 --- Tells the server where to connect to (any family).
+---
+--- `f:eprt()  --> 1`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, "need port or pasv first", or those of the network.
 ---@async
 ---@param family string? "1" for IPv4, "2" for IPv6
 ---@param address string?
@@ -137,6 +198,14 @@ function Connection:eprt(family, address, port)
 end
 
 --- Waits for the server's data connection.
+---
+--- ```lua not run: the server has to connect
+--- f:port()
+--- f:portconnect()
+--- ```
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, "need port or pasv first", or those of the network.
 ---@async
 function Connection:portconnect()
   self.data = self.try(self.server:accept())
@@ -144,6 +213,15 @@ function Connection:portconnect()
 end
 
 --- Makes the data connection.
+---
+--- ```lua
+--- f:pasv()
+--- f:pasvconnect()
+--- f.data:getpeername()  --> "127.0.0.1", ...
+--- ```
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, "need port or pasv first", or those of the network.
 ---@async
 function Connection:pasvconnect()
   self.data = self.try(socket.tcp())
@@ -165,6 +243,12 @@ local function begin(self, transfer, command)
 end
 
 --- Sends a file over the data connection and returns its bytes.
+---
+--- `f:pasv()`
+--- `f:send{ path = "notes.txt", source = ltn12.source.string("hello") }  --> 5`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, "need port or pasv first", or those of the network.
 ---@async
 ---@param transfer socket.ftp.Transfer
 ---@return integer bytes
@@ -181,6 +265,16 @@ function Connection:send(transfer)
 end
 
 --- Receives a file over the data connection.
+---
+--- ```lua
+--- local sink, parts = ltn12.sink.table()
+--- f:epsv()
+--- f:receive{ path = "notes.txt", sink = sink }  --> 1
+--- parts                                        --> { "hello" }
+--- ```
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, "need port or pasv first", or those of the network.
 ---@async
 ---@param transfer socket.ftp.Transfer
 function Connection:receive(transfer)
@@ -198,6 +292,11 @@ function Connection:receive(transfer)
 end
 
 --- Changes the server's folder.
+---
+--- `f:cwd("pub")  --> 1`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, "need port or pasv first", or those of the network.
 ---@async
 ---@param folder string
 function Connection:cwd(folder)
@@ -207,6 +306,11 @@ function Connection:cwd(folder)
 end
 
 --- Sets the type of transfers: "a" for text, "i" for bytes.
+---
+--- `f:type("i")  --> 1`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, "need port or pasv first", or those of the network.
 ---@async
 ---@param type string
 function Connection:type(type)
@@ -216,6 +320,11 @@ function Connection:type(type)
 end
 
 --- Says goodbye.
+---
+--- `f:quit()  --> 1`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, "need port or pasv first", or those of the network.
 ---@async
 function Connection:quit()
   self.try(self.tp:command("QUIT"))
@@ -224,6 +333,8 @@ function Connection:quit()
 end
 
 --- Closes the connections.
+---
+--- `f:close()  --> 1`
 ---@return integer one
 function Connection:close()
   forget_data(self)
@@ -232,7 +343,10 @@ end
 
 --- Connects to a server. The methods of the object raise what `socket.protect` catches.
 ---
---- `local f = ftp.open("localhost")  f:greet()  f:login("me", "secret")`
+--- `socket.protect(ftp.open)("127.0.0.1", 1)  --> nil, "connection refused"`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, "need port or pasv first", or those of the network.
 ---@async
 ---@param server string
 ---@param port integer?
@@ -299,7 +413,10 @@ end
 
 --- Gets a file: as a string from a URL, or into the sink of a table.
 ---
---- `ftp.get("ftp://localhost/readme.txt;type=a")  --> "Read me..."`
+--- `ftp.get("ftp://127.0.0.1:20021/readme.txt;type=a")  --> "hello"`
+---
+--- Errors: `nil, "reason"`: what the server replied, "wrong scheme 'X'", "invalid type 'X'",
+--- "missing hostname", or those of the network.
 ---@async
 ---@param transfer string|socket.ftp.Transfer
 ---@return string|integer|nil content 1 where `transfer` is a table; nil, "reason"
@@ -315,7 +432,10 @@ end)
 
 --- Puts a file: a string to a URL, or what the source of a table gives.
 ---
---- `ftp.put("ftp://me:secret@localhost/notes.txt", "hello")  --> 5`
+--- `ftp.put("ftp://me:secret@127.0.0.1:20021/notes.txt", "hello")  --> 5`
+---
+--- Errors: `nil, "reason"`: what the server replied, "wrong scheme 'X'", "invalid type 'X'",
+--- "missing hostname", or those of the network.
 ---@async
 ---@param transfer string|socket.ftp.Transfer
 ---@param content string?
@@ -340,7 +460,10 @@ end)
 
 --- Runs commands that need no data connection.
 ---
---- `ftp.command{host = "localhost", command = "dele", argument = "old.txt", check = 250}  --> 1`
+--- `ftp.command{ host = "127.0.0.1", port = 20021, command = "dele", argument = "old" }  --> 1`
+---
+--- Errors: `nil, "reason"`: what the server replied, "wrong scheme 'X'", "invalid type 'X'",
+--- "missing hostname", or those of the network.
 ---@async
 ---@param commands socket.ftp.Commands
 ---@return integer? one nil, "reason"

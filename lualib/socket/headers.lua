@@ -1,4 +1,6 @@
 --- LuaSocket's table of header names as they are usually written.
+---
+--- Since: 0.1
 local M = {}
 
 local exceptions = {
@@ -8,6 +10,8 @@ local exceptions = {
   ["x-spam-score"] = "X-Spam-Score", ["smtp-remote-recipient"] = "SMTP-Remote-Recipient",
 }
 
+--- The usual spelling by the name in small letters.
+---
 --- `headers.canonic["content-type"]  --> "Content-Type"`
 ---@type table<string, string>
 M.canonic = setmetatable({}, {

@@ -2,11 +2,13 @@
 --- under the same functions (see `ssl.https` for its parameters); connections kept for the next
 --- request where `keepalive` asks for it. What waits suspends the calling thread and no other.
 ---
---- ```lua
+--- ```lua not run: it shows forms alone
 --- local body, code, headers, status = http.request("http://localhost/")
 --- body, code = http.request("http://localhost/form", "a=1&b=2")
 --- http.request{ url = "http://localhost/", sink = ltn12.sink.file(io.open("page", "wb")) }
 --- ```
+---
+--- Since: 0.1
 local socket = require "socket"
 local url = require "socket.url"
 local ltn12 = require "ltn12"
@@ -19,6 +21,8 @@ local M = {
   TIMEOUT = 60,
   --- Seconds that an idle connection is kept.
   KEEPALIVE = 15,
+  --- What requests say of the client.
+  ---@type string
   USERAGENT = socket._VERSION,
 }
 
@@ -37,6 +41,8 @@ local M = {
 ---@field keepalive boolean? keep the connection for the next request, or use one that was kept
 
 --- By scheme: port, and what makes a function that makes sockets for a request.
+---
+--- `http.SCHEMES.https.port  --> 443`
 ---@type table<string, {port: integer, create: fun(request: table): fun(): table?, string?}>
 M.SCHEMES = {
   http = { port = 80, create = function() return socket.tcp end },
@@ -238,8 +244,18 @@ end
 --- Requests a URL, with POST if there is a body, or what a table says. Codes other than 200 are
 --- results, not errors.
 ---
---- `http.request("http://localhost/")  --> "<html>...", 200, {...}, "HTTP/1.1 200 OK"`
---- `http.request{url = "http://localhost/", method = "HEAD"}  --> 1, 200, {...}, "HTTP/1.1 200 OK"`
+--- ```lua
+--- net.server(20080, function(s)
+---   repeat local line = s:receive() until not line or line == ""
+---   s:send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+--- end)
+--- http.request("http://127.0.0.1:20080/")
+---   --> "hello", 200, { ["content-length"] = "5" }, "HTTP/1.1 200 OK"
+--- http.request{ url = "http://127.0.0.1:20080/", method = "HEAD" }  --> 1, 200, ...
+--- ```
+---
+--- Errors: `nil, "reason"`: "invalid url", "malformed status line" and others; see
+--- [errors](../errors.md).
 ---@async
 ---@param request string|socket.http.Request
 ---@param body string?
@@ -263,7 +279,18 @@ end)
 
 --- Connects to a server; the object sends and receives the parts of messages one by one.
 ---
---- `local c = http.open("localhost", 80)  c:sendrequestline("GET", "/")`
+--- ```lua
+--- net.server(20081, function(s)
+---   repeat local line = s:receive() until not line or line == ""
+---   s:send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+--- end)
+--- local c = http.open("127.0.0.1", 20081)
+--- c:sendrequestline("GET", "/")
+--- c:sendheaders({})
+--- c:receivestatusline()  --> 200, "HTTP/1.1 200 OK"
+--- ```
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`.
 ---@async
 ---@param host string
 ---@param port integer?

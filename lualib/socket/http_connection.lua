@@ -14,6 +14,13 @@ local PIECE = 16384
 --- Connections kept for one server.
 local KEPT = 4
 
+--- ```lua
+--- net.server(20082, function(s)
+---   repeat local line = s:receive() until not line or line == ""
+---   s:send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+--- end)
+--- local c = http.open("127.0.0.1", 20082)
+--- ```
 ---@class socket.http.Connection
 ---@field c splay.Tcp|splay.Tls
 ---@field try fun(...): ...
@@ -21,6 +28,10 @@ local Connection = {}
 Connection.__index = Connection
 
 --- Sends the first line of a request; it leaves with the fields.
+---
+--- `c:sendrequestline("GET", "/")`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`.
 ---@param method string?
 ---@param uri string
 function Connection:sendrequestline(method, uri)
@@ -31,6 +42,11 @@ function Connection:sendrequestline(method, uri)
 end
 
 --- Sends the fields of a request.
+---
+--- `c:sendrequestline("GET", "/")`
+--- `c:sendheaders({ host = "localhost" })`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`.
 ---@async
 ---@param fields table<string, string|number>
 function Connection:sendheaders(fields)
@@ -48,6 +64,14 @@ function Connection:sendheaders(fields)
 end
 
 --- Sends a body: as it is if the fields tell its length, else in chunks.
+---
+--- ```lua
+--- c:sendrequestline("PUT", "/")
+--- c:sendheaders({ ["content-length"] = 2 })
+--- c:sendbody({ ["content-length"] = 2 }, ltn12.source.string("hi"))
+--- ```
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`.
 ---@async
 ---@param fields table<string, string|number>
 ---@param source ltn12.Source?
@@ -59,6 +83,14 @@ function Connection:sendbody(fields, source, step)
 end
 
 --- Receives the first line of a response.
+---
+--- ```lua
+--- c:sendrequestline("GET", "/")
+--- c:sendheaders({})
+--- c:receivestatusline()  --> 200, "HTTP/1.1 200 OK"
+--- ```
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`.
 ---@async
 ---@return integer? code nil: the response has no first line (HTTP/0.9)
 ---@return string status the line, or what came instead
@@ -91,6 +123,15 @@ local function receive_fields(c)
 end
 
 --- Receives the fields of a response.
+---
+--- ```lua
+--- c:sendrequestline("GET", "/")
+--- c:sendheaders({})
+--- c:receivestatusline()
+--- c:receiveheaders()  --> { ["content-length"] = "5" }
+--- ```
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`.
 ---@async
 ---@return table<string, string> fields by names in small letters
 function Connection:receiveheaders()
@@ -98,6 +139,17 @@ function Connection:receiveheaders()
 end
 
 --- Receives the body of a response.
+---
+--- ```lua
+--- c:sendrequestline("GET", "/")
+--- c:sendheaders({})
+--- c:receivestatusline()
+--- local sink, parts = ltn12.sink.table()
+--- c:receivebody(c:receiveheaders(), sink)
+--- parts  --> { "hello" }
+--- ```
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`.
 ---@async
 ---@param fields table<string, string> of the response; gets those that follow the body
 ---@param sink ltn12.Sink
@@ -120,6 +172,16 @@ function Connection:receivebody(fields, sink, step)
 end
 
 --- Receives the rest of a response that has no first line.
+---
+--- ```lua
+--- c:sendrequestline("GET", "/")
+--- c:sendheaders({})
+--- local sink, parts = ltn12.sink.table()
+--- c:receive09body("", sink)
+--- table.concat(parts):match("hello")  --> "hello"
+--- ```
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`.
 ---@async
 ---@param beginning string what has been received of it
 ---@param sink ltn12.Sink
@@ -131,6 +193,8 @@ function Connection:receive09body(beginning, sink, step)
 end
 
 --- Closes the connection.
+---
+--- `c:close()  --> 1`
 function Connection:close() return self.c:close() end
 
 socket.sinkt["http-chunked"] = function(sock)

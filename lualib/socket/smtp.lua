@@ -1,11 +1,23 @@
 --- Sends mail by SMTP: messages of headers, texts and attachments, made on the fly.
 ---
 --- ```lua
+--- net.server(20027, function(s)
+---   s:send("220 ready\r\n")
+---   for line in function() return s:receive() end do
+---     if line == "DATA" then
+---       s:send("354 go on\r\n")
+---       repeat line = s:receive() until not line or line == "."
+---     end
+---     s:send((line == "AUTH LOGIN" and "334 name" or "250 ok") .. "\r\n")
+---   end
+--- end)
 --- smtp.send{
----   from = "<me@localhost>", rcpt = "<you@localhost>", server = "localhost",
+---   from = "<me@localhost>", rcpt = "<you@localhost>", server = "127.0.0.1", port = 20027,
 ---   source = smtp.message{ headers = { subject = "hello" }, body = "Hello!\r\n" },
 --- }  --> 1
 --- ```
+---
+--- Since: 0.1
 local socket = require "socket"
 local ltn12 = require "ltn12"
 local mime = require "mime"
@@ -16,7 +28,9 @@ local canonic = require("socket.headers").canonic
 local M = {
   --- Seconds that one step may take.
   TIMEOUT = 60,
+  --- Server of mails that name none.
   SERVER = "localhost",
+  --- Port of mails that name none.
   PORT = 25,
   --- The name the client greets with.
   DOMAIN = "localhost",
@@ -24,6 +38,19 @@ local M = {
   ZONE = "-0000",
 }
 
+--- ```lua
+--- net.server(20026, function(s)
+---   s:send("220 ready\r\n")
+---   for line in function() return s:receive() end do
+---     if line == "DATA" then
+---       s:send("354 go on\r\n")
+---       repeat line = s:receive() until not line or line == "."
+---     end
+---     s:send((line == "AUTH LOGIN" and "334 name" or "250 ok") .. "\r\n")
+---   end
+--- end)
+--- local s = smtp.open("127.0.0.1", 20026)
+--- ```
 ---@class socket.smtp.Connection
 ---@field tp socket.tp.Connection
 ---@field try fun(...): ...
@@ -31,6 +58,11 @@ local Connection = {}
 Connection.__index = Connection
 
 --- Greets the server and returns what it offers.
+---
+--- `s:greet()  --> "250 ok"`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, or those of the network.
 ---@async
 ---@param domain string?
 ---@return string extensions
@@ -40,6 +72,12 @@ function Connection:greet(domain)
 end
 
 --- Says hello, at first and after the connection was encrypted.
+---
+--- `s.tp:check(220)`
+--- `s:hello("me")  --> "250 ok"`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, or those of the network.
 ---@async
 ---@param domain string?
 ---@return string extensions
@@ -49,6 +87,13 @@ function Connection:hello(domain)
 end
 
 --- Encrypts the connection.
+---
+--- ```lua not run: a server with a certificate is needed
+--- s:starttls({ mode = "client", cafile = "ca.pem" })
+--- ```
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, or those of the network.
 ---@async
 ---@param parameters ssl.Parameters
 function Connection:starttls(parameters)
@@ -58,6 +103,12 @@ function Connection:starttls(parameters)
 end
 
 --- Begins a mail.
+---
+--- `s:greet()`
+--- `s:mail("<me@localhost>")  --> 250, "250 ok"`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, or those of the network.
 ---@async
 ---@param from string address in angle brackets
 function Connection:mail(from)
@@ -66,6 +117,12 @@ function Connection:mail(from)
 end
 
 --- Adds a receiver.
+---
+--- `s:greet()`
+--- `s:rcpt("<you@localhost>")  --> 250, "250 ok"`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, or those of the network.
 ---@async
 ---@param to string address in angle brackets
 function Connection:rcpt(to)
@@ -74,6 +131,12 @@ function Connection:rcpt(to)
 end
 
 --- Sends the message, which has to be stuffed (see `mime.stuff`).
+---
+--- `s:greet()`
+--- `s:data(ltn12.source.string("hello"))  --> 250, "250 ok"`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, or those of the network.
 ---@async
 ---@param source ltn12.Source
 ---@param step function?
@@ -86,6 +149,12 @@ function Connection:data(source, step)
 end
 
 --- Says goodbye.
+---
+--- `s:greet()`
+--- `s:quit()  --> 250, "250 ok"`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, or those of the network.
 ---@async
 function Connection:quit()
   self.try(self.tp:command("QUIT"))
@@ -93,10 +162,20 @@ function Connection:quit()
 end
 
 --- Closes the connection.
+---
+--- `s:close()  --> 1`
 ---@return integer one
 function Connection:close() return self.tp:close() end
 
 --- Logs in by AUTH LOGIN.
+---
+--- ```lua not run: a server that asks for a name and a password is needed
+--- s:greet()
+--- s:login("me", "secret")
+--- ```
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, or those of the network.
 ---@async
 ---@param user string
 ---@param password string
@@ -110,6 +189,12 @@ function Connection:login(user, password)
 end
 
 --- Logs in by AUTH PLAIN.
+---
+--- `s:greet()`
+--- `s:plain("me", "secret")  --> 250, "250 ok"`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, or those of the network.
 ---@async
 ---@param user string
 ---@param password string
@@ -120,6 +205,13 @@ function Connection:plain(user, password)
 end
 
 --- Logs in by a way the server offers, if user and password are given.
+---
+--- ```lua not run: a server that offers it is needed
+--- s:auth("me", "secret", "250 AUTH PLAIN")
+--- ```
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, or those of the network.
 ---@async
 ---@param user string?
 ---@param password string?
@@ -133,6 +225,16 @@ function Connection:auth(user, password, extensions)
 end
 
 --- Sends one mail over the connection.
+---
+--- ```lua
+--- s:greet()
+--- local source = ltn12.source.string("hello")
+--- s:send{ from = "<me@localhost>", rcpt = "<you@localhost>", source = source }
+--- --> 250, "250 ok"
+--- ```
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, or those of the network.
 ---@async
 ---@param mail socket.smtp.Mail
 function Connection:send(mail)
@@ -147,7 +249,10 @@ end
 
 --- Connects to a server. The methods of the object raise what `socket.protect` catches.
 ---
---- `local s = smtp.open("localhost", 25)  s:greet()`
+--- `socket.protect(smtp.open)("127.0.0.1", 1)  --> nil, "connection refused"`
+---
+--- Errors: raises the reason, which `socket.protect` turns into `nil, "reason"`: what the server
+--- replied, or those of the network.
 ---@async
 ---@param server string?
 ---@param port integer?
@@ -176,7 +281,13 @@ end
 
 --- Sends a mail.
 ---
---- `smtp.send{from = "<me@localhost>", rcpt = "<you@localhost>", source = source}  --> 1`
+--- ```lua
+--- smtp.send{ from = "<me@localhost>", rcpt = "<you@localhost>", server = "127.0.0.1", port = 1 }
+--- --> nil, "connection refused"
+--- ```
+---
+--- Errors: `nil, "reason"`: what the server replied, "authentication not supported", "invalid
+--- command", or those of the network and of TLS.
 ---@async
 ---@param mail socket.smtp.Mail
 ---@return integer? one nil, "reason": the server's reply, or that of the network
@@ -210,7 +321,8 @@ end)
 --- Makes the source of a message. `body` is a string, a source, or a list of messages, which are
 --- its parts. The source may be used once.
 ---
---- `smtp.message{headers = {subject = "hello"}, body = "Hello!\r\n"}`
+--- `local source = smtp.message{ headers = { subject = "hello" }, body = "Hello!\r\n" }`
+--- `source():match("Subject: hello")  --> "Subject: hello"`
 ---@param message socket.smtp.Message
 ---@return ltn12.Source
 function M.message(message)

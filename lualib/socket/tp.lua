@@ -1,10 +1,17 @@
 --- Text protocols such as SMTP and FTP: commands of a line, replies of a code and lines of text.
 ---
 --- ```lua
---- local c = tp.connect("localhost", 25)
+--- net.server(20024, function(s)
+---   s:send("220 localhost ready\r\n")
+---   for line in function() return s:receive() end do s:send("250 heard " .. line .. "\r\n") end
+--- end)
+--- local c = tp.connect("127.0.0.1", 20024)
 --- c:check("2..")  --> 220, "220 localhost ready"
 --- c:command("helo", "me")
+--- c:check(250)    --> 250, "250 heard HELO me"
 --- ```
+---
+--- Since: 0.1
 local socket = require "socket"
 local ltn12 = require "ltn12"
 
@@ -17,6 +24,13 @@ local M = {
 --- Bytes of a reply that are too many.
 local LIMIT = 262144
 
+--- ```lua
+--- net.server(20025, function(s)
+---   s:send("220 localhost ready\r\n")
+---   for line in function() return s:receive() end do s:send("250 heard " .. line .. "\r\n") end
+--- end)
+--- local c = assert(tp.connect("127.0.0.1", 20025))
+--- ```
 ---@class socket.tp.Connection
 ---@field c splay.Tcp|splay.Tls
 local Connection = {}
@@ -45,7 +59,10 @@ end
 --- Receives a reply and checks its code: by a pattern, a list of patterns, or a function that
 --- gets code and reply.
 ---
---- `c:check({"1..", "2.."})  --> 220, "220 localhost ready"`
+--- `c:check({ "1..", "2.." })  --> 220, "220 localhost ready"`
+---
+--- Errors: `nil, "reason"`: what the server replied, "invalid server reply", "server reply too
+--- long", or those of the network.
 ---@async
 ---@param ok string|number|(string|number)[]|fun(code: integer, reply: string): any, any
 ---@return any code a number; nil, reply or reason if it is another
@@ -62,7 +79,10 @@ end
 
 --- Sends a command.
 ---
---- `c:command("mail", "FROM:<me@localhost>")  --> 31`
+--- `c:command("mail", "FROM:<me@localhost>")  --> 26`
+--- `c:command("two\r\nlines")                 --> nil, "invalid command"`
+---
+--- Errors: `nil, "invalid command"` for line ends, or those of the network.
 ---@async
 ---@param command string
 ---@param argument string|number|nil
@@ -76,6 +96,10 @@ function Connection:command(command, argument)
 end
 
 --- Receives a part of the connection's bytes and gives it to a sink.
+---
+--- `c:sink(ltn12.sink.null())  --> 1`
+---
+--- Errors: those of the sink.
 ---@async
 ---@param sink ltn12.Sink
 ---@param pattern string|integer|nil as of `receive`
@@ -86,6 +110,10 @@ function Connection:sink(sink, pattern)
 end
 
 --- Sends bytes.
+---
+--- `c:send("noop\r\n")  --> 6`
+---
+--- Errors: those of `Tcp:send`.
 ---@async
 ---@param data string
 ---@return integer? last
@@ -93,6 +121,10 @@ end
 function Connection:send(data) return self.c:send(data) end
 
 --- Receives bytes.
+---
+--- `c:receive()  --> "220 localhost ready"`
+---
+--- Errors: those of `Tcp:receive`.
 ---@async
 ---@param pattern string|integer|nil
 ---@return string? data
@@ -100,18 +132,28 @@ function Connection:send(data) return self.c:send(data) end
 function Connection:receive(pattern) return self.c:receive(pattern) end
 
 --- The descriptor, for `socket.select`.
+---
+--- `c:getfd()  --> such as 12`
 ---@return integer
 function Connection:getfd() return self.c:getfd() end
 
 --- Whether received bytes wait.
+---
+--- `c:dirty()  --> false`
 ---@return boolean
 function Connection:dirty() return self.c:dirty() end
 
 --- The socket.
+---
+--- `c:getcontrol():getpeername()  --> "127.0.0.1", 20025, "inet"`
 ---@return splay.Tcp
 function Connection:getcontrol() return self.c end
 
 --- Sends what a source gives.
+---
+--- `c:source(ltn12.source.string("noop\r\n"))  --> 1`
+---
+--- Errors: those of the source and of `Tcp:send`.
 ---@async
 ---@param source ltn12.Source
 ---@param step function?
@@ -122,6 +164,12 @@ function Connection:source(source, step)
 end
 
 --- Encrypts the connection from here on, see `ssl.wrap`.
+---
+--- ```lua not run: a server with a certificate is needed
+--- c:secure({ mode = "client", cafile = "ca.pem" })  --> 1
+--- ```
+---
+--- Errors: `nil, "reason"`: those of `ssl.wrap` and of the handshake.
 ---@async
 ---@param parameters ssl.Parameters
 ---@return integer? one nil, "reason"
@@ -137,6 +185,8 @@ function Connection:secure(parameters)
 end
 
 --- Closes the connection.
+---
+--- `c:close()  --> 1`
 ---@return integer one
 function Connection:close()
   self.c:close()
@@ -145,7 +195,9 @@ end
 
 --- Connects to a server.
 ---
---- `tp.connect("localhost", 25, 10)`
+--- `tp.connect("127.0.0.1", 1)  --> nil, "connection refused"`
+---
+--- Errors: `nil, "reason"`, those of the network.
 ---@async
 ---@param host string
 ---@param port integer|string

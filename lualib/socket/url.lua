@@ -5,6 +5,8 @@
 --- url.absolute("http://host/a/b", "../c")  --> "http://host/c"
 --- url.escape("/#?;")  --> "%2f%23%3f%3b"
 --- ```
+---
+--- Since: 0.1
 local char, byte, format = string.char, string.byte, string.format
 local find, gsub, match, sub = string.find, string.gsub, string.match, string.sub
 local concat = table.concat
@@ -68,7 +70,9 @@ end
 
 --- Takes a URL apart.
 ---
---- `url.parse("http://host/a;p?q#f")  --> {scheme = "http", host = "host", path = "/a", ...}`
+--- `url.parse("http://host/a;p?q#f")  --> { scheme = "http", host = "host", path = "/a", ... }`
+---
+--- Errors: `nil, "invalid url"` for an empty text.
 ---@param text string
 ---@param default socket.url.Parsed? parts that `text` may lack
 ---@return socket.url.Parsed? parsed nil, "invalid url"

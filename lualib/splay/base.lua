@@ -1,10 +1,15 @@
 --- The minimum every application requires: sets the globals `socket`, `events`, `log`, `misc`,
 --- `coxpcall` and the namespace `splay` (`splay.rpc` is `require "splay.rpc"`).
 ---
---- ```lua
+--- ```lua not run: it is the main chunk that calls `events.run`
 --- require "splay.base"
---- events.run(function() print("hello world") end)
+--- events.run(function()
+---   print("hello world")
+--- end)
 --- ```
+---
+--- Since: 0.1
+--- Manual: 'splay.base'
 local G = _G
 
 G.coxpcall = require "splay.coxpcall"

@@ -1,5 +1,8 @@
---- Bits as tables of true and false, and as strings of eight bits a byte (manual, "bits"). Bits
+--- Bits as tables of true and false, and as strings of eight bits a byte. Bits
 --- count from 1, the highest bit of a byte first.
+---
+--- Since: 0.1
+--- Manual: 'splay.bits'
 
 local type, floor = type, math.floor
 
@@ -8,10 +11,13 @@ local type, floor = type, math.floor
 local M = {}
 
 --- Makes all of the first `size` bits false.
+---
+--- `bits.init({}, 3)  --> { false, false, false }`
+---
+--- Manual: 'splay.bits'
 ---@param bits splay.bits changed
 ---@param size integer
 ---@return splay.bits bits
---- Example: `bits.init({}, 3)` --> { false, false, false }
 function M.init(bits, size)
   for i = 1, size do
     bits[i] = false
@@ -20,10 +26,13 @@ function M.init(bits, size)
 end
 
 --- Turns a string into a table of bits.
+---
+--- `bits.ascii_to_bits("\192", 3)  --> { true, true, false }`
+---
+--- Manual: 'splay.bits'
 ---@param s? string
 ---@param max_length? integer bits at most
 ---@return splay.bits? bits nil for nil
---- Example: `bits.ascii_to_bits("\192", 3)` --> { true, true, false }
 function M.ascii_to_bits(s, max_length)
   if not s then return nil end
   local bits = {}
@@ -34,9 +43,12 @@ function M.ascii_to_bits(s, max_length)
 end
 
 --- Turns a table of bits into a string; missing bits of the last byte are 0.
+---
+--- `bits.bits_to_ascii({ true, true })  --> "\192"`
+---
+--- Manual: 'splay.bits'
 ---@param bits splay.bits
 ---@return string s
---- Example: `bits.bits_to_ascii({ true, true })` --> "\192"
 function M.bits_to_ascii(bits)
   local bytes = {}
   for first = 1, #bits, 8 do
@@ -50,9 +62,12 @@ function M.bits_to_ascii(bits)
 end
 
 --- Shows bits as digits, a blank after every eight.
+---
+--- `bits.show_bits("\5\128")  --> "00000101 10000000 "`
+---
+--- Manual: 'splay.bits'
 ---@param bits splay.bits|string
 ---@return string text
---- Example: `bits.show_bits("\5\128")` --> "00000101 10000000 "
 function M.show_bits(bits)
   local text = {}
   for i = 1, M.size(bits) do
@@ -63,17 +78,23 @@ function M.show_bits(bits)
 end
 
 --- Counts all bits.
+---
+--- `bits.size("ab")  --> 16`
+---
+--- Manual: 'splay.bits'
 ---@param bits splay.bits|string
 ---@return integer
---- Example: `bits.size("ab")` --> 16
 function M.size(bits)
   return type(bits) == "string" and #bits * 8 or #bits
 end
 
 --- Counts the bits that are set.
+---
+--- `bits.count({ true, false, true })  --> 2`
+---
+--- Manual: 'splay.bits'
 ---@param bits splay.bits|string
 ---@return integer
---- Example: `bits.count({ true, false, true })` --> 2
 function M.count(bits)
   if type(bits) == "string" then return require("splay.data_bits").cardinality(bits) end
   local count = 0
@@ -84,10 +105,13 @@ function M.count(bits)
 end
 
 --- Tells whether a bit is set.
+---
+--- `bits.is_set("\128", 1)  --> true`
+---
+--- Manual: 'splay.bits'
 ---@param bits splay.bits|string
 ---@param bit integer
 ---@return boolean
---- Example: `bits.is_set("\128", 1)` --> true
 function M.is_set(bits, bit)
   if type(bits) ~= "string" then return bits[bit] and true or false end
   local byte = bits:byte(floor((bit - 1) / 8) + 1)
@@ -95,9 +119,10 @@ function M.is_set(bits, bit)
 end
 
 --- Sets a bit.
+---
+--- `local b = bits.init({}, 8)  bits.set(b, 3)`
 ---@param bits splay.bits changed
 ---@param bit integer
---- Example: `local b = bits.init({}, 8)  bits.set(b, 3)`
 function M.set(bits, bit)
   bits[bit] = true
 end

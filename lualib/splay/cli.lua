@@ -4,10 +4,11 @@
 --- ```lua
 --- local cli = require "splay.cli"
 --- local p = cli.parameters { period = 1, name = "ring", crash = 0, stay = false }
---- -- after `splay run app.lua -n 50 -- period=0.5 stay`:
---- p.period  --> 0.5
---- p.stay    --> true
+--- p.period  --> 1
+--- -- and after `splay run app.lua -n 50 -- period=0.5 stay`, 0.5
 --- ```
+---
+--- Since: 0.1
 local M = {}
 
 local words_of = { ["true"] = true, yes = true, ["1"] = true,
@@ -41,8 +42,10 @@ end
 --- cli.parameters({ period = 1, stay = false }, { "3", "50", "period=2" })
 ---   --> { period = 2, stay = false }
 --- cli.parameters({ period = 1 }, { "perriod=2" })
----   --> error: unknown parameter `perriod`; there are: period (1)
+---   --> error unknown parameter `perriod`; there are: period (1)
 --- ```
+---
+--- Errors: raises for a name without a default and a value of another type.
 ---@param defaults table<string, number|string|boolean>
 ---@param list string[]? instead of the job's arguments and the global `arg`
 ---@return table<string, any> parameters a table of its own
@@ -93,7 +96,9 @@ end
 --- ends at once, without a word to the others. The first instance, which judges the others in
 --- most applications, never crashes. A picture of the overlay (`view`) has it among the dead.
 ---
---- `cli.crash(0.1, 20)  --> in one of ten instances: crashes after 13.2 s`
+--- `cli.crash(0, 20)  --> nil`
+---
+--- Errors: raises unless probability and time are numbers.
 ---@param probability number 0: never, 1: surely
 ---@param within number seconds from now in which it happens
 ---@param after number? but not before so many seconds, default 0

@@ -4,6 +4,8 @@
 --- An identifier is a number (up to 52 bits) or, at any size, a text of lowercase hexadecimal
 --- digits: `between`, `distance`, `ring_distance` and `xor` take either, two of the same kind and
 --- size, and what they return compares with `<` as identifiers do.
+---
+--- Since: 0.1
 local bxor, tohex = require("bit").bxor, require("bit").tohex
 local tonumber, type, floor = tonumber, type, math.floor
 
@@ -15,7 +17,9 @@ local M = {}
 --- The first hexadecimal digits of the SHA-1 digest of a text (or of a node's address).
 ---
 --- `dht.hex_id("abc", 16)  --> "a999"`
----@param what string|splay.node
+---
+--- Errors: raises for other sizes than 4 to 160 bits in steps of 4.
+---@param what string|splay.Node
 ---@param bits integer? a multiple of 4, default and at most 160
 ---@return string id
 function M.hex_id(what, bits)
@@ -30,7 +34,9 @@ end
 --- The first bits of the SHA-1 digest of a text (or of a node's address), as a number.
 ---
 --- `dht.id("abc", 16)  --> 43417`
----@param what string|splay.node
+---
+--- Errors: raises for other sizes than 1 to 52 bits.
+---@param what string|splay.Node
 ---@param bits integer? 1 to 52, default 40
 ---@return number id
 function M.id(what, bits)
@@ -44,7 +50,7 @@ end
 
 --- A random identifier.
 ---
---- `dht.random_id(16)  --> "07c3"`
+--- `dht.random_id(16)  --> such as "07c3"`
 ---@param bits integer? a multiple of 4, default 160
 ---@return string id
 function M.random_id(bits)
@@ -171,7 +177,10 @@ end
 
 --- A new array of the nodes (tables with an `id`) closest to an identifier, closest first.
 ---
---- `dht.closest({{id = 1}, {id = 9}, {id = 6}}, 7, 2, dht.xor)  --> {{id = 6}, {id = 1}}`
+--- ```lua
+--- dht.closest({ { id = 1 }, { id = 9 }, { id = 6 } }, 7, 2, dht.xor)
+---   --> { { id = 6 }, { id = 1 } }
+--- ```
 ---@generic T: { id: splay.dht.id }
 ---@param nodes T[]
 ---@param id splay.dht.id

@@ -1,62 +1,97 @@
---- Threads, events and timers: the scheduler as an application sees it (manual, "events").
+--- Threads, events and timers: the scheduler as an application sees it.
 --- Times are in seconds. Threads are named by strings. Locks are part of this module too:
 --- `events.lock`, `events.semaphore` and `events.synchronize` are those of `splay.locks`.
+---
+--- Since: 0.1
+--- Manual: 'splay.events'
 
 local core = require "splay.events_core"
 local type, pairs, setmetatable = type, pairs, setmetatable
 local wait, fire = core.wait, core.fire
 
 ---@class splay.events
+---@field l_o splay.log.Object the module's log object, with level 3
 local M = {}
 
----@alias splay.thread string name of a thread, as `tostring(coroutine)` gives it
+--- Name of a thread, as `tostring(coroutine)` gives it.
+---@alias splay.thread string
 
 --- Fires an event: every thread that waits for it now, or begins to before the next pass of the
 --- scheduler, is resumed with the arguments. Does not yield.
+---
+--- `events.fire("ready", 42)  --> true`
+--- `events.fire("ready", 43)  --> false`
+---
+--- Manual: 'splay.events'
 ---@param event any name of the event (any value but nil and false)
 ---@param ... any passed to the waiting threads
 ---@return boolean fired false if the event is already fired and not yet delivered
---- Example: `events.fire("ready", 42)` --> true
 M.fire = fire
 
 --- Waits for an event.
+---
+--- ```lua
+--- events.thread(function() events.fire("ready", 42) end)
+--- events.wait("ready", 1)  --> true, 42
+--- events.wait("never", 1)  --> false, "timeout"
+--- ```
+---
+--- Errors: `false, "timeout"` after the timeout. Raises outside of a thread.
+--- Manual: 'splay.events'
 ---@async
 ---@param event any
 ---@param timeout? number seconds
 ---@return any ... without timeout: the arguments of `fire`; with: true and the arguments, or
 --- false, "timeout"
---- Example: `events.wait("ready", 1)` --> true, 42
 M.wait = wait
 
 --- Suspends the current thread.
+---
+--- `events.sleep(0.5)  --> true`
+---
+--- Errors: raises outside of a thread.
+--- Manual: 'splay.events'
 ---@async
 ---@param seconds? number nil or negative: as `yield`
 ---@return true
---- Example: `while events.sleep(1) do print("tick") end`
 M.sleep = core.sleep
 
 --- Lets the other threads run.
+---
+--- `events.yield()  --> true`
+---
+--- Errors: raises outside of a thread.
+--- Manual: 'splay.events'
 ---@async
 ---@return true
---- Example: `while events.yield() do step() end`
 M.yield = core["yield"]
 
 --- Tells what a thread is doing.
+---
+--- `events.status(events.thread(function() end))  --> "suspended"`
+---
+--- Manual: 'splay.events'
 ---@param thread splay.thread
 ---@return "running"|"suspended"|"normal"|"dead"
---- Example: `events.status(events.thread(f))` --> "suspended"
 M.status = core.status
 
 --- Tells whether a thread has ended.
+---
+--- `events.dead("thread: 0x0")  --> true`
+---
+--- Manual: 'splay.events'
 ---@param thread splay.thread
 ---@return boolean
---- Example: `events.dead("thread: 0x0")` --> true
 M.dead = core.dead
 
 --- Creates a thread for each function; it runs when the current thread yields.
+---
+--- `events.thread(function() events.fire("begun") end)`
+--- `events.wait("begun", 1)  --> true`
+---
+--- Manual: 'splay.events'
 ---@param f function|thread|(function|thread)[]
 ---@return splay.thread|splay.thread[] name or, for a table, array of names
---- Example: `events.thread(function() print("hello") end)`
 function M.thread(f)
   if type(f) ~= "table" then return core.thread(f) end
   local names = {}
@@ -67,10 +102,18 @@ function M.thread(f)
 end
 
 --- Kills threads. Killing the current thread does not return.
+---
+--- ```lua
+--- local t = events.thread(function() events.sleep(60) end)
+--- events.kill(t)  --> true
+--- events.dead(t)  --> true
+--- ```
+---
+--- Errors: `nil, "not found"` for a thread that has ended.
+--- Manual: 'splay.events'
 ---@param thread splay.thread|splay.thread[]
 ---@return true|nil|table result true, or nil and "not found"; for a table, array of results
 ---@return string? reason
---- Example: `events.kill(events.thread(f))` --> true
 function M.kill(thread)
   if type(thread) ~= "table" then return core.kill(thread) end
   local results = {}
@@ -81,8 +124,15 @@ function M.kill(thread)
 end
 
 --- Runs the scheduler from the main chunk until no thread can ever run again.
+---
+--- ```lua not run: it is the main chunk that calls it
+--- events.run(function()
+---   print("hello")
+--- end)
+--- ```
+---
+--- Manual: 'splay.events'
 ---@param f? function|function[] first thread
---- Example: `events.run(function() print("hello") end)`
 function M.run(f)
   if f then M.thread(f) end
   return core.run()
@@ -91,7 +141,12 @@ end
 M.loop = M.run
 
 --- Ends the application in 0.1 s, so that answers under way still leave.
---- Example: `events.exit()`
+---
+--- ```lua not run: it ends the application
+--- events.exit()
+--- ```
+---
+--- Manual: 'splay.events'
 function M.exit()
   core.thread(function()
     core.sleep(0.1)
@@ -102,11 +157,21 @@ end
 --- Calls functions again and again, each call in a thread of its own. The first call comes after
 --- one period; periods do not drift. Without `force`, a function whose last call still runs is
 --- left out, with a warning.
+---
+--- ```lua
+--- local n = 0
+--- local ticker = events.periodic(5, function() n = n + 1 end)
+--- events.sleep(16)
+--- events.kill(ticker)
+--- n  --> 3
+--- ```
+---
+--- Manual: 'splay.events'
+---@overload fun(f: function|function[], period: number, force?: boolean): splay.thread
 ---@param period number seconds (the order of the first two arguments does not matter)
 ---@param f function|function[]
 ---@param force? boolean call even if the last call still runs
 ---@return splay.thread ticker kill it to stop the calls
---- Example: `events.periodic(5, stabilize)`
 function M.periodic(period, f, force)
   if type(period) == "function" or type(period) == "table" then period, f = f, period end
   local handlers = type(f) == "table" and f or { f }
@@ -132,8 +197,9 @@ function M.periodic(period, f, force)
 end
 
 --- Describes the scheduler's activity in three lines.
+---
+--- `events.infos():match("^Events")  --> "Events"`
 ---@return string
---- Example: `print(events.infos())`
 function M.infos()
   local threads, runnable, created, ended, killed, passes, fires, names, waiting, timers =
     core.counts()
@@ -145,8 +211,9 @@ end
 M.stats = M.infos
 
 --- Counts the threads that could run now.
+---
+--- `events.count_threads()  --> such as 0`
 ---@return integer
---- Example: `events.count_threads()` --> 0
 function M.count_threads()
   local _, runnable = core.counts()
   return runnable

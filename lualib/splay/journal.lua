@@ -3,16 +3,20 @@
 --- program; whether it survives that of the machine is up to the operating system.
 ---
 --- ```lua
---- local log, records = journal.open("votes")
+--- local log = journal.open("votes")
+--- log:replace({})
 --- log:append({ term = 3, vote = 1 })
 --- -- in the next run
---- log, records = journal.open("votes")
---- records  --> {{term = 3, vote = 1}}
+--- local again, records = journal.open("votes")
+--- records  --> { { term = 3, vote = 1 } }
 --- ```
+---
+--- Since: 0.1
 local benc, llenc = require "splay.benc", require "splay.llenc"
 
 local M = {}
 
+--- `local log = assert(journal.open("rounds"))`
 ---@class splay.journal
 ---@field name string of the file
 ---@field file file*? nil once closed
@@ -38,7 +42,10 @@ end
 --- Opens a journal, or makes an empty one. A record torn by a crash in the middle of `append` is
 --- dropped with all that follows it.
 ---
---- `journal.open("votes")  --> journal  {}`
+--- `local log, records = journal.open("empty")`
+--- `records  --> {}`
+---
+--- Errors: `nil, "reason"` if the file cannot be written.
 ---@param name string of the file
 ---@return splay.journal? journal nil, "reason" if the file cannot be written
 ---@return table|string records in the order they were appended
@@ -64,6 +71,8 @@ end
 --- Adds a record.
 ---
 --- `log:append({ term = 3, vote = 1 })  --> true`
+---
+--- Errors: `nil, "reason"` if it cannot be written. Raises as `benc.encode`.
 ---@param record any
 ---@return true? appended nil, "reason" if it could not be written
 ---@return string? reason
@@ -77,6 +86,9 @@ end
 --- Replaces all records at once: after a crash, either the old or the new ones are there.
 ---
 --- `log:replace({ { term = 4, vote = 2 } })  --> true`
+---
+--- Errors: `nil, "reason"` if they cannot be written; the old records stay. Raises as
+--- `benc.encode`.
 ---@param records any[]
 ---@return true? replaced nil, "reason" if they could not be written
 ---@return string? reason

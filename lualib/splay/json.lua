@@ -1,4 +1,7 @@
---- JSON over a stream: one text on each line (manual, "json").
+--- JSON over a stream: one text on each line.
+---
+--- Since: 0.1
+--- Manual: 'splay.json'
 
 local cjson = require "cjson"
 
@@ -6,34 +9,60 @@ local cjson = require "cjson"
 local M = {}
 
 --- Encodes a value as JSON on one line. Raises an error for what JSON cannot say.
+---
+--- `json.encode({ 1, 2 })  --> "[1,2]"`
+---
+--- Errors: raises "Cannot serialise ...".
 ---@param data any
 ---@return string text
---- Example: `json.encode({ 1, 2 })` --> "[1,2]"
 M.encode = cjson.encode
 
 --- Decodes a JSON text; null becomes `cjson.null`. Raises an error if it is none.
+---
+--- `json.decode('{"a":1}')  --> { a = 1 }`
+---
+--- Errors: raises "Expected ... but found ... at character N".
 ---@param text string
 ---@return any data
---- Example: `json.decode('{"a":1}')` --> { a = 1 }
 M.decode = cjson.decode
 
 --- Sends a value.
+---
+--- ```lua
+--- local server = assert(socket.bind("127.0.0.1", 0))
+--- local _, port = server:getsockname()
+--- local c = socket.connect("127.0.0.1", port)
+--- local s = server:accept()
+--- json.send(c, { type = "ping" })
+--- json.receive(s)  --> { type = "ping" }
+--- ```
+---
+--- Errors: `nil, "reason"`, the socket's. Raises as `encode`.
 ---@async
 ---@param socket table anything with a method `send`
 ---@param data any
 ---@return integer|nil sent
 ---@return string? err
---- Example: `json.send(socket, { type = "ping" })`
 function M.send(socket, data)
   return socket:send(cjson.encode(data) .. "\n")
 end
 
 --- Receives a value.
+---
+--- ```lua
+--- local server = assert(socket.bind("127.0.0.1", 0))
+--- local _, port = server:getsockname()
+--- local c = socket.connect("127.0.0.1", port)
+--- local s = server:accept()
+--- json.send(c, { 1, 2 })
+--- json.receive(s)  --> { 1, 2 }
+--- ```
+---
+--- Errors: `nil, "reason"`: the socket's, "corrupted".
 ---@async
 ---@param socket table anything with a method `receive`
 ---@return any data
 ---@return string? err the socket's, or "corrupted"
---- Example: `json.receive(socket)` --> { type = "ping" }
 function M.receive(socket)
   local line, err = socket:receive("*l")
   if not line then return nil, err end
@@ -49,9 +78,19 @@ local wrap = require("splay.wrapped").class("#JSON", {
 
 --- Wraps a socket: its `send` and `receive` then deal in values; all other methods and `super`
 --- are the socket's own.
+---
+--- ```lua
+--- local server = assert(socket.bind("127.0.0.1", 0))
+--- local _, port = server:getsockname()
+--- local c = socket.connect("127.0.0.1", port)
+--- local s = server:accept()
+--- json.wrap(c):send({ 1, 2 })
+--- json.wrap(s):receive()  --> { 1, 2 }
+--- ```
+---
+--- Manual: 'splay.json'
 ---@param socket table
 ---@return table wrapped the socket itself if it is wrapped already
---- Example: `local values = json.wrap(socket)  values:send({ 1, 2 })`
 function M.wrap(socket)
   return wrap(socket)
 end

@@ -2,9 +2,10 @@
 --- socket of its own, and there may be thousands.
 
 --- Makes a table that stands for a module and reads and writes its fields.
+---
+--- `return require "splay.lazy" "splay.log_main"`
 ---@param name string of the module
 ---@return table
---- Example: `return require "splay.lazy" "splay.log_main"`
 return function(name)
   local stub = {}
   local function module()

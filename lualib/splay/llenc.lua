@@ -1,4 +1,7 @@
---- Blocks of bytes over a stream: the length in decimal, a newline, the bytes (manual, "llenc").
+--- Blocks of bytes over a stream: the length in decimal, a newline, the bytes.
+---
+--- Since: 0.1
+--- Manual: 'splay.llenc'
 
 local type, tostring, tonumber = type, tostring, tonumber
 
@@ -9,21 +12,32 @@ local M = {}
 local JOINED = 8192
 
 --- Frames a block.
+---
+--- `llenc.encode("hello")  --> "5\nhello"`
 ---@param data any made a string by `tostring`
 ---@return string frame
---- Example: `llenc.encode("hello")` --> "5\nhello"
 function M.encode(data)
   data = tostring(data)
   return #data .. "\n" .. data
 end
 
 --- Sends a block, or each block of an array.
+---
+--- ```lua
+--- local server = assert(socket.bind("127.0.0.1", 0))
+--- local _, port = server:getsockname()
+--- local c = socket.connect("127.0.0.1", port)
+--- local s = server:accept()
+--- llenc.send(c, { "first", "second" })
+--- llenc.receive(s)  --> "first"
+--- ```
+---
+--- Errors: `nil, "no data"` for nil and an empty array, and the socket's.
 ---@async
 ---@param socket table anything with a method `send`
 ---@param data any|any[]
 ---@return integer|nil sent what the socket's `send` returned last
 ---@return string? err
---- Example: `llenc.send(socket, { "first", "second" })`
 function M.send(socket, data)
   if not data then return nil, "no data" end
   if type(data) == "table" then
@@ -42,12 +56,22 @@ function M.send(socket, data)
 end
 
 --- Receives a block.
+---
+--- ```lua
+--- local server = assert(socket.bind("127.0.0.1", 0))
+--- local _, port = server:getsockname()
+--- local c = socket.connect("127.0.0.1", port)
+--- local s = server:accept()
+--- llenc.send(c, "hello")
+--- llenc.receive(s, 1024)  --> "hello"
+--- ```
+---
+--- Errors: `nil, "reason"`: the socket's, "corrupted" or "Too much data (max: N)".
 ---@async
 ---@param socket table anything with a method `receive`
 ---@param max_length? integer a longer block is an error, and left unread
 ---@return string|nil data
 ---@return string? err the socket's, "corrupted" or "Too much data (max: N)"
---- Example: `llenc.receive(socket, 1024)` --> "hello"
 function M.receive(socket, max_length)
   local line, err = socket:receive("*l")
   if not line then return nil, err end
@@ -65,6 +89,17 @@ function M.receive(socket, max_length)
 end
 
 --- Receives several blocks.
+---
+--- ```lua
+--- local server = assert(socket.bind("127.0.0.1", 0))
+--- local _, port = server:getsockname()
+--- local c = socket.connect("127.0.0.1", port)
+--- local s = server:accept()
+--- llenc.send(c, { "first", "second" })
+--- llenc.receive_array(s, 2)  --> { "first", "second" }
+--- ```
+---
+--- Errors: `nil, "reason"`: the socket's, "corrupted" or "Too much data (max: N)".
 ---@async
 ---@param socket table
 ---@param number? integer default 1
@@ -72,7 +107,6 @@ end
 ---@return string[]|nil blocks
 ---@return string? err
 ---@return string[]? received the blocks before the error
---- Example: `llenc.receive_array(socket, 2)` --> { "first", "second" }
 function M.receive_array(socket, number, max_length)
   local blocks = {}
   for i = 1, number or 1 do
@@ -93,9 +127,19 @@ local wrap = require("splay.wrapped").class("#LLENC", {
 
 --- Wraps a socket: its `send`, `receive` and `receive_array` then deal in blocks; all other
 --- methods and `super` are the socket's own.
+---
+--- ```lua
+--- local server = assert(socket.bind("127.0.0.1", 0))
+--- local _, port = server:getsockname()
+--- local c = socket.connect("127.0.0.1", port)
+--- local s = server:accept()
+--- llenc.wrap(c):send("hello")
+--- llenc.wrap(s):receive()  --> "hello"
+--- ```
+---
+--- Manual: 'splay.llenc'
 ---@param socket table
 ---@return table wrapped the socket itself if it is wrapped already
---- Example: `local blocks = llenc.wrap(socket)  blocks:send("hello")`
 function M.wrap(socket)
   return wrap(socket)
 end

@@ -1,4 +1,4 @@
---- Locks and semaphores of threads (manual, "events", "Secure locks"): reached as `events.lock`,
+--- Locks and semaphores of threads: reached as `events.lock`,
 --- `events.semaphore` and `events.synchronize`.
 
 local core = require "splay.events_core"
@@ -35,6 +35,7 @@ local function remember(lock)
   locks[lock] = true
 end
 
+--- `local lock = events.lock()`
 ---@class splay.lock
 ---@field id integer
 ---@field inside integer threads that hold it
@@ -44,10 +45,14 @@ local Lock = {}
 Lock.__index = Lock
 
 --- Takes the lock, waiting if need be. Not re-entrant.
+---
+--- `lock:lock()  --> true`
+--- `lock:lock(1)  --> false`
+---
+--- Errors: false after the timeout.
 ---@async
 ---@param timeout? number seconds
 ---@return boolean taken false after the timeout
---- Example: `if lock:lock(1) then work() lock:unlock() end`
 function Lock:lock(timeout)
   local limit
   while self.inside >= self.max do
@@ -65,7 +70,12 @@ function Lock:lock(timeout)
 end
 
 --- Gives the lock back; any thread may.
---- Example: `lock:unlock()`
+---
+--- ```lua
+--- lock:lock()
+--- lock:unlock()
+--- lock.inside  --> 0
+--- ```
 function Lock:unlock()
   self.inside = self.inside - 1
   local name = held and core.running()
@@ -78,10 +88,14 @@ Lock.get, Lock.release = Lock.lock, Lock.unlock
 local ids = 0
 
 --- Makes a lock that `max` threads can hold at the same time.
+---
+--- `local s = events.semaphore(2)`
+--- `s:lock(), s:lock(), s:lock(1)  --> true, true, false`
+---
+--- Manual: 'Secure locks'
 ---@param max? integer default 1
 ---@param secure? 1|2|false default 1
 ---@return splay.lock
---- Example: `local s = events.semaphore(2)`
 function M.semaphore(max, secure)
   ids = ids + 1
   if secure == nil or secure == true then secure = 1 end
@@ -89,9 +103,13 @@ function M.semaphore(max, secure)
 end
 
 --- Makes a mutual exclusion lock.
+---
+--- `local l = events.lock()`
+--- `l:lock()  --> true`
+---
+--- Manual: 'Secure locks'
 ---@param secure? 1|2|false default 1
 ---@return splay.lock
---- Example: `local l = events.lock()`
 function M.lock(secure)
   return M.semaphore(1, secure)
 end
@@ -107,12 +125,18 @@ local function release(guard, ok, ...)
 end
 
 --- Calls a function that only one thread may be inside of, if all call it this way.
+---
+--- `local n = 0`
+--- `events.synchronize(function() n = n + 1 return n end, 2)  --> true, 1`
+---
+--- Errors: `false, "timeout"` where the others do not leave in time. What the function raises is
+--- raised.
+--- Manual: 'splay.events'
 ---@async
 ---@param f function
 ---@param timeout? number seconds to wait for the others
 ---@return boolean ok true and the function's results, or false and "timeout"
 ---@return any ...
---- Example: `events.synchronize(update, 2)` --> true, "result of update"
 function M.synchronize(f, timeout)
   guards = guards or setmetatable({}, { __mode = "k" })
   local guard = guards[f]

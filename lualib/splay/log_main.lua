@@ -3,41 +3,67 @@
 ---
 --- ```lua
 --- local l_o = log.new(2, "[mylog]")
---- l_o:info("test", 5)   --> [mylog] N: test    5
---- l_o:debug("details")  --> nothing: below level 2
+--- l_o:info("test", 5)   --> prints [mylog] N: test    5
+--- l_o:debug("details")  --> false
 --- ```
+---
+--- Manual: 'splay.log (and splay.out)'
 local select, tostring, concat = select, tostring, table.concat
 local getmetatable, setmetatable = getmetatable, setmetatable
 
+--- `local l_o = log.new(2, "[my_log]")`
+--- `l_o:warn("low")  --> prints [my_log] W: low`
 ---@class splay.log.Object
 ---@field level integer? smallest level that is logged; nil: `log.global_level`
 ---@field prefix string? put before each line
 ---@field filter nil|fun(level: integer, ...): boolean whether to log; replaces the level rule
 ---@field write nil|fun(level: integer, ...): string makes the line (without the prefix)
 ---@field out nil|fun(line: string) where lines go
----@field debug fun(self, ...): boolean level 1, also `d`
----@field notice fun(self, ...): boolean level 2, also `info`, `n`, `i`
----@field warning fun(self, ...): boolean level 3, also `warn`, `w`
----@field error fun(self, ...): boolean level 4, also `e`
----@field print fun(self, ...): boolean level 5, also `p`
+---@field debug fun(self: splay.log.Object, ...: any): boolean logs at level 1; false: not emitted
+---@field d fun(self: splay.log.Object, ...: any): boolean as `debug`
+---@field notice fun(self: splay.log.Object, ...: any): boolean logs at level 2; false: not emitted
+---@field info fun(self: splay.log.Object, ...: any): boolean as `notice`
+---@field n fun(self: splay.log.Object, ...: any): boolean as `notice`
+---@field i fun(self: splay.log.Object, ...: any): boolean as `notice`
+---@field warning fun(self: splay.log.Object, ...: any): boolean logs at level 3; false: not emitted
+---@field warn fun(self: splay.log.Object, ...: any): boolean as `warning`
+---@field w fun(self: splay.log.Object, ...: any): boolean as `warning`
+---@field error fun(self: splay.log.Object, ...: any): boolean logs at level 4; false: not emitted
+---@field e fun(self: splay.log.Object, ...: any): boolean as `error`
+---@field print fun(self: splay.log.Object, ...: any): boolean logs at level 5; false: not emitted
+---@field p fun(self: splay.log.Object, ...: any): boolean as `print`
 
 ---@class splay.log: splay.log.Object
 local M = {}
 
 --- Level of objects without one of their own: 1 debug, 2 notice, 3 warning, 4 error, 5 print.
+---
+--- ```lua
+--- log.global_level = 1
+--- log:debug("seen")  --> prints D: seen
+--- log.global_level = 3
+--- ```
+---
+--- Manual: 'splay.log (and splay.out)'
 M.global_level = 3
 
 local labels = { "D: ", "N: ", "W: ", "E: ", "" }
 
 --- Where lines go unless an object has its own `out`: standard output.
 ---
---- `log.global_out = out.file("app.log")`
----@type fun(line: string)
+--- ```lua
+--- local out = log.global_out
+--- log.global_out = require("splay.out").file("app.log")
+--- log.global_out = out
+--- ```
+---@param line string
 M.global_out = require("splay.out").print()
 
 --- Makes the line of a message: label of the level, values separated by four blanks.
 ---
 --- `log.global_write(3, "a", nil)  --> "W: a    nil"`
+---
+--- Manual: 'splay.log (and splay.out)'
 ---@param level integer
 ---@param ... any
 ---@return string
@@ -122,6 +148,9 @@ end
 --- A new log object.
 ---
 --- `local l_o = log.new(2, "[my_log]")`
+--- `l_o:info("ready")  --> prints [my_log] N: ready`
+---
+--- Manual: 'splay.log (and splay.out)'
 ---@param level integer? default: `log.global_level`, whatever it is at the time of a message
 ---@param prefix string?
 ---@return splay.log.Object
@@ -131,7 +160,7 @@ end
 
 --- Logs a text (name from early versions of the libraries).
 ---
---- `log.write("joined", 2)  --> N: joined`
+--- `log.write("joined", 4)  --> prints E: joined`
 ---@param text any
 ---@param level integer? default 5
 ---@return boolean emitted
@@ -142,7 +171,7 @@ compatible_write = M.write
 
 --- Sets `log.global_level` (name from early versions of the libraries).
 ---
---- `log.set_level(1)`
+--- `log.set_level(3)`
 ---@param level integer
 function M.set_level(level) M.global_level = level end
 

@@ -1,6 +1,9 @@
 --- Small functions that every application uses: tables, random choice, time, ring arithmetic.
 --- Numbers and text, exceptions and evaluation are in `splay.misc_more`, loaded on first use:
 --- thousands of instances share a process and most of them never need it.
+---
+--- Since: 0.1
+--- Manual: 'splay.misc'
 local core = require "splay.misc_core"
 
 local pairs, type, next, select = pairs, type, next, select
@@ -11,14 +14,16 @@ local M = {}
 
 --- Seconds since 1970, as a float.
 ---
---- `misc.time()  --> 1700000000.123456`
+--- `misc.time()  --> such as 1700000000.123456`
+---
+--- Manual: 'splay.misc'
 ---@return number seconds
 function M.time() return 0 end
 M.time = core.time
 
 --- Seconds since 1970 and microseconds.
 ---
---- `misc.ctime()  --> 1700000000  123456`
+--- `misc.ctime()  --> such as 1700000000, 123456`
 ---@return integer seconds
 ---@return integer microseconds
 function M.ctime() return 0, 0 end
@@ -43,7 +48,14 @@ end
 
 --- A deep copy of a value (generally a table); keys and metatables are not copied.
 ---
---- `local b = misc.dup(a); b.s = "world"; a.s  --> unchanged`
+--- ```lua
+--- local a = { s = "hello" }
+--- local b = misc.dup(a)
+--- b.s = "world"
+--- a.s  --> "hello"
+--- ```
+---
+--- Manual: 'splay.misc'
 ---@generic T
 ---@param e T
 ---@return T
@@ -71,6 +83,8 @@ end
 --- Whether two values are the same, tables by content.
 ---
 --- `misc.equal({1, {a = 2}}, {1, {a = 2}})  --> true`
+---
+--- Manual: 'splay.misc'
 ---@param o1 any
 ---@param o2 any
 ---@return boolean
@@ -81,6 +95,8 @@ M.equals = M.equal
 --- `sep` is a set of characters, written as inside `[]` of a Lua pattern (`"%s"` is any space).
 ---
 --- `misc.split("a, b,,c", ", ")  --> {"a", "b", "c"}`
+---
+--- Manual: 'splay.misc'
 ---@param s string
 ---@param sep string? default: a blank
 ---@return string[]
@@ -96,6 +112,8 @@ end
 --- The number of elements of a table, whatever their keys.
 ---
 --- `misc.size({"a", nil, "c", key = 1})  --> 3`
+---
+--- Manual: 'splay.misc'
 ---@param t table
 ---@return integer
 function M.size(t)
@@ -107,6 +125,8 @@ end
 --- The highest positive numeric key of a table, holes or not.
 ---
 --- `misc.isize({"a", nil, "c", key = 1})  --> 3`
+---
+--- Manual: 'splay.misc'
 ---@param t table
 ---@return number
 function M.isize(t) return maxn(t) end
@@ -120,7 +140,9 @@ function M.empty(t) return next(t) == nil end
 
 --- The keys of a table, as an array in no particular order.
 ---
---- `misc.table_keyset({a = 1, b = 2})  --> {"a", "b"}`
+--- `misc.table_keyset({ a = 1, b = 2 })  --> such as { "a", "b" }`
+---
+--- Manual: 'splay.misc'
 ---@param t table
 ---@return any[]
 function M.table_keyset(t)
@@ -131,7 +153,7 @@ end
 
 --- One random element of an array.
 ---
---- `misc.random_pick_one({"a", "b"})  --> "b"`
+--- `misc.random_pick_one({ "a", "b" })  --> such as "b"`
 ---@generic T
 ---@param a T[]
 ---@return T? # nil for an empty array
@@ -143,8 +165,10 @@ M.random_peek_one = M.random_pick_one
 
 --- One random element of an array, or an array of `n` elements at different places.
 ---
---- `misc.random_pick({1, 2, 3})  --> 2`
---- `misc.random_pick({1, 2, 3}, 2)  --> {3, 1}`
+--- `misc.random_pick({ 1, 2, 3 })  --> such as 2`
+--- `misc.random_pick({ 1, 2, 3 }, 2)  --> such as { 3, 1 }`
+---
+--- Manual: 'splay.misc'
 ---@param a any[]
 ---@param n integer? at most as many as there are are picked
 ---@return any
@@ -163,7 +187,9 @@ end
 
 --- A new array with the same elements in random order.
 ---
---- `misc.shuffle({1, 2, 3})  --> {2, 3, 1}`
+--- `misc.shuffle({ 1, 2, 3 })  --> such as { 2, 3, 1 }`
+---
+--- Manual: 'splay.misc'
 ---@generic T
 ---@param a T[]
 ---@return T[]
@@ -173,6 +199,8 @@ function M.shuffle(a) return M.random_pick(a, #a) end
 ---
 --- `misc.between_c(1, 250, 5)  --> true`
 --- `misc.between_c(5, 3, 3)  --> false`
+---
+--- Manual: 'splay.misc'
 ---@param i number
 ---@param a number
 ---@param b number
@@ -187,6 +215,8 @@ end
 ---
 --- `misc.gen_string(3)  --> "aaa"`
 --- `misc.gen_string(2, "xy")  --> "xyxy"`
+---
+--- Manual: 'splay.misc'
 ---@param mult integer
 ---@param string string? default: "a"
 ---@return string
@@ -217,6 +247,8 @@ end
 ---
 --- `misc.merge({1, 2}, {3})  --> {1, 2, 3}`
 --- `misc.merge({a = 1}, {a = 2, b = 3})  --> {a = 1, b = 3}`
+---
+--- Manual: 'splay.misc'
 ---@param ... table? nil counts as empty
 ---@return table
 function M.merge(...)

@@ -8,7 +8,7 @@ local M = {}
 
 --- A string of random letters and digits.
 ---
---- `misc.random_string(4)  --> "x7Qd"`
+--- `misc.random_string(4)  --> such as "x7Qd"`
 ---@param n integer length
 ---@return string
 function M.random_string(n)
@@ -42,6 +42,8 @@ end
 --- The bytes a hexadecimal text stands for.
 ---
 --- `misc.hash_ascii_to_byte("414243")  --> "ABC"`
+---
+--- Manual: 'splay.misc'
 ---@param s string
 ---@return string
 function M.hash_ascii_to_byte(s)
@@ -88,6 +90,10 @@ end
 ---
 --- `misc.convert_base(255)  --> "ff"`
 --- `misc.convert_base("1010", 2, 10)  --> "10"`
+---
+--- Errors: `nil, "reason"` if the input is not a number in that base. Raises for other bases than 2
+--- to 36.
+--- Manual: 'splay.misc'
 ---@param input string|number digits of either case, may start with "-"
 ---@param b1 integer? base of the input, 2 to 36, default 10
 ---@param b2 integer? base of the result, 2 to 36, default 16
@@ -122,6 +128,8 @@ end
 --- A decimal integer in another base.
 ---
 --- `misc.dec_to_base(10, 2)  --> "1010"`
+---
+--- Errors: `nil, "reason"` if `n` is not an integer.
 ---@param n string|number
 ---@param b integer? default 16
 ---@return string? digits nil, "reason" if `n` is not an integer
@@ -133,6 +141,8 @@ end
 --- The number that digits in some base stand for.
 ---
 --- `misc.base_to_dec("ff", 16)  --> 255`
+---
+--- Errors: `nil, "reason"` if `s` is not an integer in that base.
 ---@param s string|number
 ---@param b integer? default 16
 ---@return number? value nil, "reason" if `s` is not an integer in that base
@@ -190,14 +200,18 @@ end
 
 --- A value as Lua source text, every byte of its strings written `\ddd`.
 ---
---- `misc.stringify({"A"})  --> {[1]="\065"}`
+--- `misc.stringify({ "A" })  --> '{[1]="\\065"}'`
+---
+--- Errors: raises for functions, and for tables that contain themselves.
 ---@param v any no functions, no cycles: these raise an error
 ---@return string
 function M.stringify(v) return literal(v, {}) end
 
 --- A function that calls `assert` on what `func` returns.
 ---
---- `misc.assert_function(io.open)("missing")  --> error: missing: No such file or directory`
+--- `misc.assert_function(io.open)("missing")  --> error missing: No such file or directory`
+---
+--- Manual: 'splay.misc'
 ---@param func function
 ---@return function
 function M.assert_function(func)
@@ -211,7 +225,9 @@ end
 
 --- An object like another, whose functions call `assert` on what they return.
 ---
---- `misc.assert_object(socket.tcp()):connect("localhost", 1)  --> error: connection refused`
+--- `misc.assert_object(socket.tcp()):connect("127.0.0.1", 1)  --> error connection refused`
+---
+--- Manual: 'splay.misc'
 ---@generic T
 ---@param object T
 ---@return T
@@ -272,7 +288,10 @@ end
 --- The value of a global variable, or of a field reached from one, given its name as text.
 --- A name is a path, never code.
 ---
---- `misc.path("var3['key'][2].x")  --> var3["key"][2].x`
+--- `ring = { { x = 5 } }`
+--- `misc.path("ring[1].x")  --> 5`
+---
+--- Errors: `nil, "invalid name: ..."`. Raises where a part of the path is nil.
 ---@param name string
 ---@return any value nil if there is none, or nil, "invalid name: ..."
 ---@return string? reason
@@ -298,6 +317,8 @@ end
 ---
 --- `misc.call({"math.max", 1, 5})  --> {5}`
 --- `misc.call("math.pi")  --> {3.1415926535898}`
+---
+--- Errors: `nil, "invalid function name: ..."`. What the function raises is raised.
 ---@param proc string|any[] a name, or an array of a name and the arguments
 ---@return any[]? results nil, "invalid function name: ..." if it is no function but has arguments
 ---@return string? reason
@@ -318,6 +339,8 @@ end
 --- Runs Lua source text.
 ---
 --- `misc.run("return 1 + 1")  --> 2`
+---
+--- Errors: `nil, "reason"` where the text is not Lua or raises.
 ---@param code string
 ---@return any ... its results, or nil, "reason"
 function M.run(code)
@@ -334,7 +357,10 @@ local exception = {
 
 --- Raises an exception that `misc.try` can catch by name.
 ---
---- `misc.throw("runtime", "division by 0")`
+--- `misc.throw("runtime", "division by 0")  --> error division by 0`
+---
+--- Errors: raises, always.
+--- Manual: 'Error handling in Lua/SPLAY'
 ---@param name string
 ---@param value any
 function M.throw(name, value)
@@ -344,7 +370,10 @@ end
 --- Calls a function; an exception it throws goes to the handler of that name. Other errors, and
 --- exceptions without a handler, are raised again unchanged.
 ---
---- `misc.try(f, {runtime = function(value) print("caught", value) end})`
+--- `misc.try(function() misc.throw("runtime", "no") end, { runtime = print })  --> prints no`
+---
+--- Errors: raises what is not caught.
+--- Manual: 'Error handling in Lua/SPLAY'
 ---@param f function
 ---@param catch table<string, fun(value: any)>
 function M.try(f, catch)

@@ -2,10 +2,16 @@
 --- those of the cooperative sockets.
 ---
 --- ```lua
---- net.server(20000, function(s)
+--- net.server(20200, function(s)
 ---   for line in function() return s:receive("*l") end do s:send(line .. "\n") end
 --- end)
+--- local c = socket.connect("127.0.0.1", 20200)
+--- c:send("hello\n")
+--- c:receive()  --> "hello"
 --- ```
+---
+--- Since: 0.1
+--- Manual: 'splay.net'
 local events = require "splay.events"
 local socket = require "splay.socket"
 local log = require "splay.log"
@@ -15,9 +21,19 @@ local type, pcall, tostring, tonumber = type, pcall, tostring, tonumber
 local M = {}
 
 --- `timeout`: of each operation on a client's socket; `connect_timeout`: of connecting. Seconds.
+---
+--- `net.settings.timeout = 60`
+---@type { timeout: number, connect_timeout: number }
 M.settings = { timeout = 600, connect_timeout = 60 }
 
 local l_o = log.new(3, "[splay.net]")
+
+--- The module's log object: what handlers raise is a warning.
+---
+--- `net.l_o.level = 4`
+---
+--- Manual: 'splay.log (and splay.out)'
+---@type splay.log.Object
 M.l_o = l_o
 
 ---@class splay.net.Handlers
@@ -141,7 +157,14 @@ end
 --- the first to end ends the connection; `initialize` is called before (returning `false` closes
 --- the connection at once), `finalize` after.
 ---
---- `net.server(20000, {receive = receive, send = send})  --> "thread: 0x..."`
+--- ```lua
+--- net.server(20201, function(s) s:send("hello\n") end, 10)
+---   --> such as "thread: 0x1000000000000001"
+--- socket.connect("127.0.0.1", 20201):receive()  --> "hello"
+--- ```
+---
+--- Errors: `nil, "reason"`: "address already in use", "server still not stopped" and others.
+--- Manual: 'splay.net'
 ---@param port integer|string|table port, or node whose ip is bound
 ---@param handler function|splay.net.Handlers (in either order with `port`)
 ---@param max integer? connections at the same time
@@ -181,7 +204,10 @@ end
 
 --- Stops a server: it accepts no more. Unknown ports are ignored.
 ---
---- `net.stop_server(20000, true)`
+--- `net.server(20202, function(s) s:receive() end)`
+--- `net.stop_server(20202, true)`
+---
+--- Manual: 'splay.net'
 ---@param port integer|string|table port or node
 ---@param kill_clients boolean? also end the connections it has
 function M.stop_server(port, kill_clients)
@@ -210,7 +236,15 @@ end
 --- Connects to a server, then runs the handlers in a thread of their own; they receive `true` as
 --- second argument. The socket is closed when they end.
 ---
---- `net.client({ip = "localhost", port = 20000}, {send = send, receive = receive})`
+--- ```lua
+--- net.server(20203, function(s) s:send("hello\n") end)
+--- local function receive(s) print(s:receive()) end
+--- net.client({ ip = "127.0.0.1", port = 20203 }, { receive = receive })
+--- events.sleep(1)  --> prints hello
+--- ```
+---
+--- Errors: `nil, "reason"` if the connection fails.
+--- Manual: 'Callback system'
 ---@async
 ---@param ip string|table host, or node (then there is no `port`)
 ---@param port integer|function|splay.net.Handlers
@@ -252,9 +286,13 @@ end
 --- has the fields `data`, `ip` and `port`, so that it can be used as the sender's node.
 ---
 --- ```lua
---- local u = net.udp_helper(20000, function(data, ip, port) print(data, ip, port) end)
---- u.s:sendto("hello", "127.0.0.1", 20000)  --> hello  127.0.0.1  20000
+--- local u = net.udp_helper(20204, function(data) print(data) end)
+--- u.s:sendto("hello", "127.0.0.1", 20204)
+--- events.sleep(1)  --> prints hello
 --- ```
+---
+--- Errors: `nil, "reason"` if the port cannot be bound.
+--- Manual: 'splay.net'
 ---@param port integer|string|table port or node
 ---@param handler nil|fun(data: string, ip: string, port: integer) (in either order with `port`)
 ---@return {s: table, server: string}? helper its socket and thread; nil, "reason" if not bound

@@ -1,11 +1,16 @@
 --- Destinations for log lines: standard output, a file, a network peer.
+---
+--- Since: 0.1
+--- Manual: 'splay.log (and splay.out)'
 local M = {}
 local print = print
 local stdout = type(io) == "table" and io.stdout or nil
 
 --- A function that prints its argument on standard output at once.
 ---
---- `out.print()("hello")  --> hello`
+--- `out.print()("hello")  --> prints hello`
+---
+--- Manual: 'splay.log (and splay.out)'
 ---@return fun(msg: any)
 function M.print()
   return function(msg)
@@ -16,7 +21,14 @@ end
 
 --- A function that appends its argument to a file as a line.
 ---
---- `l_o.out = out.file("my_log.txt")`
+--- ```lua
+--- local l_o = log.new(1)
+--- l_o.out = out.file("my_log.txt")
+--- l_o:error("written")  --> true
+--- ```
+---
+--- Errors: `nil, "reason"` if the file cannot be opened; "no file" without a name.
+--- Manual: 'splay.log (and splay.out)'
 ---@param file_name string
 ---@return (fun(msg: any))? write nil, "reason" if the file cannot be opened
 ---@return string? reason
@@ -32,7 +44,14 @@ end
 
 --- A function that sends its argument as a line over one TCP connection; it may wait.
 ---
---- `l_o.out = out.network({ip = "localhost", port = 20000})`
+--- ```lua
+--- net.server(20210, function(s) print(s:receive()) end)
+--- out.network({ ip = "127.0.0.1", port = 20210 })("hello")
+--- events.sleep(1)  --> prints hello
+--- ```
+---
+--- Errors: `nil, "reason"` if nobody can be connected; "no ip and port" without an address.
+--- Manual: 'splay.log (and splay.out)'
 ---@async
 ---@param ip string|table host, or a node
 ---@param port integer? unless `ip` is a node

@@ -1,4 +1,6 @@
 --- The same work for many things at the same time: one thread each, results in order.
+---
+--- Since: 0.1
 local events = require "splay.events"
 
 local M = {}
@@ -9,6 +11,8 @@ local WIDTH = 64
 --- Calls a function for every element of an array, in up to 64 threads at a time.
 ---
 --- `parallel.each({1, 2, 3}, function(x) events.sleep(1) return x * x end)  --> {1, 4, 9}`
+---
+--- Errors: raises the first error that one of the calls raises.
 ---@async
 ---@param list any[]
 ---@param f fun(element: any, index: integer): any
@@ -36,6 +40,8 @@ end
 --- Runs a function in some threads and waits for all of them.
 ---
 --- `parallel.times(3, function(i) return i * i end)  --> {1, 4, 9}`
+---
+--- Errors: raises the first error that one of the calls raises.
 ---@async
 ---@param n integer how many threads
 ---@param f fun(i: integer): any
@@ -48,12 +54,16 @@ end
 
 --- Makes the same call to many nodes, all at once.
 ---
---- `parallel.ask(rpc, job.nodes, { "add", 1, 2 })  --> {3, 3, nil, 3}  3`
+--- ```lua
+--- function add(a, b) return a + b end
+--- rpc.server(20002)
+--- parallel.ask(rpc, { job.nodes[1], job.nodes[2] }, { "add", 1, 2 })  --> { nil, 3 }, 1
+--- ```
 ---@async
 ---@param rpc table the module the nodes serve with
----@param nodes splay.node[]
+---@param nodes splay.Node[]
 ---@param call string|table as for `rpc.call`
----@param timeout number? default 3
+---@param timeout number? seconds, default 3
 ---@return table answers the first result of each node at its index, nil for those that are silent
 ---@return integer count how many answered
 function M.ask(rpc, nodes, call, timeout)

@@ -5,17 +5,20 @@
 --- healing (H) and swapping (S). Left out: the queue of peers that avoids repeated samples.
 ---
 --- ```lua
---- local sampling = require("splay.peer_sampling").new { me = job.me, rpc = rpc }
+--- local sampling = peer_sampling.new { me = job.me, rpc = rpc }
 --- function exchange_views(received) return sampling:answer(received) end
 --- sampling:start(job.nodes)
---- sampling:peer()  --> { ip = "127.0.0.1", port = 20017, age = 2 }
+--- sampling:peer()  --> such as { ip = "127.0.0.1", port = 20003, age = 0 }
+--- sampling:stop()
 --- ```
+---
+--- Since: 0.1
 local misc, nodes = require "splay.misc", require "splay.nodes"
 
 local M = {}
 
 ---@class splay.peer_sampling.settings
----@field me splay.node this node; other fields travel along in the entries that stand for it
+---@field me splay.Node this node; other fields travel along in the entries that stand for it
 ---@field rpc table the module to call with
 ---@field call string? the global function that passes a call to `answer`; default
 --- "exchange_views"
@@ -26,9 +29,11 @@ local M = {}
 ---@field tail boolean? exchange with the oldest entry, not with a random one; default true
 ---@field period number? seconds between two exchanges, default 1
 
----@class splay.peer_sampling.entry: splay.node
+---@class splay.peer_sampling.entry: splay.Node
 ---@field age number rounds since the node has said this of itself
 
+--- `local sampling = peer_sampling.new { me = job.me, rpc = rpc }`
+--- `sampling:start(job.nodes)`
 ---@class splay.peer_sampling
 ---@field view splay.peer_sampling.entry[]
 local Sampling = {}
@@ -47,8 +52,12 @@ function M.new(settings)
   return s
 end
 
--- The entries to send: this node as new, then random others, the oldest only if the rest is not
--- enough. Also these others as a set.
+--- The entries to send: this node as new, then random others, the oldest only if the rest is not
+--- enough. Also these others as a set.
+---
+--- `sampling:buffer()[1].port  --> 20001`
+---@return splay.peer_sampling.entry[] buffer
+---@return table<splay.peer_sampling.entry, true> sent
 function Sampling:buffer()
   local order = misc.shuffle(self.view)
   table.sort(order, function(a, b) return a.age > b.age end)
@@ -64,8 +73,13 @@ function Sampling:buffer()
   return buffer, sent
 end
 
--- The next view, out of the present one and what has come in: no node twice, then without the
--- oldest, those sent away, and random ones, as many as there are too many.
+--- Makes the next view, out of the present one and what has come in: no node twice, then without
+--- the oldest, those sent away, and random ones, as many as there are too many.
+---
+--- `sampling:select({ { ip = "127.0.0.1", port = 20009, age = 0 } }, {})`
+--- `#sampling.view  --> 3`
+---@param received splay.peer_sampling.entry[]
+---@param sent table<splay.peer_sampling.entry, true>
 function Sampling:select(received, sent)
   local youngest, view = { [nodes.name(self.me)] = { age = -1 } }, {}
   local all = misc.merge(self.view, received)
@@ -97,8 +111,8 @@ end
 
 --- Starts with some known nodes, then exchanges entries in every period.
 ---
---- `sampling:start(job.nodes)`
----@param list splay.node[] this one among them or not
+--- `#sampling.view  --> 2`
+---@param list splay.Node[] this one among them or not
 function Sampling:start(list)
   local known = {}
   for i, node in ipairs(list) do known[i] = misc.merge(node, { age = 0 }) end
@@ -117,7 +131,8 @@ function Sampling:stop() require("splay.events").kill(self.ticker) end
 
 --- One exchange, the active thread of the paper. A node that does not answer is forgotten.
 ---
---- `sampling:exchange()`
+--- `sampling:exchange() -- nobody answers: the node is forgotten`
+--- `#sampling.view  --> 1`
 ---@async
 function Sampling:exchange()
   local partner = self.view[1]
@@ -142,7 +157,11 @@ end
 --- What another node's exchange is answered with, the passive thread of the paper; to be called
 --- by the global function named `call`.
 ---
---- `function exchange_views(received) return sampling:answer(received) end`
+--- ```lua
+--- local node = { ip = "127.0.0.1", port = 20009, age = 0 }
+--- #sampling:answer({ node })  --> 3
+--- #sampling.view              --> 3
+--- ```
 ---@param received splay.peer_sampling.entry[]
 ---@return splay.peer_sampling.entry[]? sent nil without `pull`
 function Sampling:answer(received)
@@ -155,8 +174,8 @@ end
 
 --- A random node, or some different ones.
 ---
---- `sampling:peer()  --> { ip = "127.0.0.1", port = 20017, age = 2 }`
---- `#sampling:peer(3)  --> 3`
+--- `sampling:peer().ip  --> "127.0.0.1"`
+--- `#sampling:peer(2)   --> 2`
 ---@param n integer? how many, at most those known
 ---@return splay.peer_sampling.entry|splay.peer_sampling.entry[]|nil
 function Sampling:peer(n) return misc.random_pick(self.view, n) end

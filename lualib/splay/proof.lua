@@ -1,7 +1,7 @@
 --- How an application judges itself: the first instance asks the others, prints one verdict, and
 --- all end.
 ---
---- ```lua
+--- ```lua not run: it ends the application
 --- events.run(function()
 ---   assert(rpc.server(job.me.port))
 ---   start()
@@ -11,6 +11,8 @@
 ---   end }  --> prints `overlay correct: 50 nodes`, or after a minute `overlay wrong: ...`
 --- end)
 --- ```
+---
+--- Since: 0.1
 local nodes, parallel = require "splay.nodes", require "splay.parallel"
 
 local M = {}
@@ -18,14 +20,16 @@ local M = {}
 --- The nodes that answer, in the order of the list. Those that do not are taken for crashed if
 --- instances were told to crash, else one is enough to fail.
 ---
---- `#proof.alive(rpc, 0.1)  --> 47, when three of fifty have crashed`
---- `proof.alive(rpc, 0)  --> nil  "1 of 50 nodes does not answer"`
+--- `proof.alive(rpc)        --> nil, "3 of 3 nodes do not answer"`
+--- `#proof.alive(rpc, 0.1)  --> 0`
+---
+--- Errors: `nil, "N of M nodes do not answer"` unless instances were told to crash.
 ---@async
 ---@param rpc table the module the nodes serve with
 ---@param crash number? the probability given to `cli.crash`, default 0
----@param list splay.node[]? default: those of the job
----@param timeout number? default 3
----@return splay.node[]? nodes
+---@param list splay.Node[]? default: those of the job
+---@param timeout number? seconds, default 3
+---@return splay.Node[]? nodes
 ---@return string? reason
 function M.alive(rpc, crash, list, timeout)
   list = list or _G.job.nodes
@@ -56,7 +60,13 @@ end
 --- with status 1 if wrong. The other instances wait to be ended; 30 s after the limit they end by
 --- themselves, with status 1.
 ---
---- `proof.judge { what = "ring", rpc = rpc, property = closed, limit = 60 }`
+--- ```lua
+--- local function closed() return true, "all there" end
+--- proof.judge { what = "ring", rpc = rpc, property = closed, limit = 60, stay = true }
+--- --> prints ring correct: all there
+--- ```
+---
+--- Errors: none; what `property` raises is raised.
 ---@async
 ---@param settings splay.proof.settings
 function M.judge(settings)

@@ -1,6 +1,13 @@
 --- First-in first-out queues.
+---
+--- Since: 0.1
 local M = {}
 
+--- ```lua
+--- local q = queue.new()
+--- q.insert("a")
+--- q.size()  --> 1
+--- ```
 ---@class splay.queue
 ---@field insert fun(o: any) adds at the end
 ---@field get fun(): any takes the oldest; nil when empty
@@ -10,7 +17,8 @@ local M = {}
 
 --- A new queue, whose functions are called with a dot.
 ---
---- `local q = queue.new(); q.insert("a"); q.insert("b"); q.get()  --> "a"`
+--- `local q = queue.new(); q.insert("a"); q.insert("b")`
+--- `q.get()  --> "a"`
 ---@return splay.queue
 function M.new()
   local first, last, items = 1, 0, {}

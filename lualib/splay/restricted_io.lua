@@ -3,9 +3,12 @@
 ---
 --- ```lua
 --- io = require "splay.restricted_io"
---- io.init({directory = "tmpfs", no_std = true, max_size = 2^20, max_files = 100, clean = true})
+--- io.init({ directory = ".", no_std = true, max_size = 2^20, max_files = 100, clean = true })
 --- io.open("any/name", "w"):write("x")  --> true
 --- ```
+---
+--- Since: 0.1
+--- Manual: 'splay.restricted_io'
 -- Programs that may not escape also have `setfenv` and can change `string`, `table` and `io`:
 -- everything used here is taken once, at load, and real file handles are never handed out.
 local md5 = require("splay.md5_core").hex
@@ -112,9 +115,15 @@ local function state_of(file)
   return state
 end
 
-local methods = {}
+--- An open file.
+---
+--- ```lua
+--- local file = io.open("notes", "w+")
+--- ```
+---@class splay.restricted_io.File
+local File = {}
 local metatable = {
-  __index = methods,
+  __index = File,
   __metatable = "FILE*",
   __tostring = function(file) return states[file] and "file (restricted)" or "file (closed)" end,
 }
@@ -131,6 +140,7 @@ local function read_index(directory)
   local name = directory .. "/pfs_index"
   local index, reason = real_open(name, "a")
   if not index and real_execute then
+    -- splay: allow(blocks)
     real_execute("mkdir -p '" .. gsub(directory, "'", "'\\''") .. "'")
     index, reason = real_open(name, "a")
   end
@@ -146,7 +156,10 @@ end
 
 --- Makes the restricted file system. Can be called once.
 ---
---- `io.init({directory = "tmpfs", max_files = 10})  --> true`
+--- `io.init({ directory = "." })  --> false, "init() already called"`
+---
+--- Errors: `false, "init() already called"`; `nil, "reason"` if the folder cannot be used.
+--- Manual: 'splay.restricted_io'
 ---@param new_settings splay.restricted_io.Settings
 ---@return boolean? ok false or nil, "reason" if it cannot be made
 ---@return string? reason
@@ -185,7 +198,11 @@ end
 
 --- Opens a file of the restricted file system; any name is legal.
 ---
---- `io.open("a/b", "w")  --> file, or nil  "Maximum number of files reached."`
+--- `io.open("a/b", "w"):close()  --> true`
+--- `io.open("missing")           --> nil, "Error opening file missing"`
+---
+--- Errors: `nil, "reason"`: "Maximum number of files reached." and others; see
+--- [errors](../errors.md).
 ---@param name string
 ---@param mode string? as for Lua's `io.open`, default "r"
 ---@return table? file nil, "reason" if it cannot be opened
@@ -228,10 +245,14 @@ function M.open(name, mode)
 end
 
 --- Writes strings and numbers.
+---
+--- `file:write("one", 2, "\n")  --> true`
+---
+--- Errors: `nil, "No disk space"` if it does not fit: nothing is written then.
 ---@param ... string|number
 ---@return boolean? ok nil, "No disk space" if they do not fit: then nothing is written
 ---@return string? reason
-function methods:write(...)
+function File:write(...)
   local state = state_of(self)
   local n, length, parts = select("#", ...), 0, { ... }
   for i = 1, n do
@@ -264,20 +285,49 @@ function methods:write(...)
 end
 
 --- As in Lua's file:read.
-function methods:read(...)
+---
+--- ```lua
+--- file:write("text")
+--- file:seek("set")
+--- file:read("*a")  --> "text"
+--- ```
+---
+--- Errors: raises for a closed file.
+---@param ... string|number formats, as of Lua
+---@return any ... one value for each format, nil at the end
+function File:read(...)
   local state = state_of(self)
   state.position = nil
   return state.handle:read(...)
 end
 
 --- As in Lua's file:lines.
-function methods:lines(...)
+---
+--- ```lua
+--- file:write("a\nb\n")
+--- file:seek("set")
+--- file:lines()()  --> "a"
+--- ```
+---
+--- Errors: raises for a closed file.
+---@param ... string|number formats, as of Lua
+---@return fun(): string?
+function File:lines(...)
   local formats, n = { ... }, state_of(self) and select("#", ...)
-  return function() return methods.read(self, unpack(formats, 1, n)) end
+  return function() return File.read(self, unpack(formats, 1, n)) end
 end
 
 --- As in Lua's file:seek.
-function methods:seek(whence, offset)
+---
+--- `file:write("text")`
+--- `file:seek("set", 1)  --> 1`
+---
+--- Errors: `nil, "reason"`. Raises for a closed file.
+---@param whence "set"|"cur"|"end"|nil "cur" if absent
+---@param offset integer? bytes, 0 if absent
+---@return integer? position in bytes from the beginning; nil, "reason"
+---@return string? reason
+function File:seek(whence, offset)
   local state = state_of(self)
   local position, reason, code = state.handle:seek(whence or "cur", offset or 0)
   state.position = position
@@ -285,21 +335,44 @@ function methods:seek(whence, offset)
 end
 
 --- As in Lua's file:flush.
-function methods:flush()
+---
+--- `file:flush()  --> true`
+---
+--- Errors: `nil, "reason"`. Raises for a closed file.
+---@return true? ok nil, "reason"
+---@return string? reason
+function File:flush()
   local ok, reason, code = state_of(self).handle:flush()
   if not ok then return nil, reason, code end
   return true
 end
 
 --- As in Lua's file:setvbuf.
-function methods:setvbuf(...) return state_of(self).handle:setvbuf(...) end
+---
+--- `file:setvbuf("full", 1024)  --> true`
+---
+--- Errors: raises for a closed file.
+---@param ... any mode and size in bytes, as of Lua
+---@return boolean? ok
+function File:setvbuf(...) return state_of(self).handle:setvbuf(...) end
 
 --- The file's size in bytes.
+---
+--- `file:write("text")`
+--- `file:size()  --> 4`
+---
+--- Errors: raises for a closed file.
 ---@return integer
-function methods:size() return state_of(self).record.size end
+function File:size() return state_of(self).record.size end
 
 --- As in Lua's file:close.
-function methods:close()
+---
+--- `file:close()  --> true`
+---
+--- Errors: `nil, "reason"`. Raises for a closed file.
+---@return true? ok nil, "reason"
+---@return string? reason
+function File:close()
   local state = state_of(self)
   states[self] = nil
   if default_input == self then default_input = nil end
@@ -322,12 +395,25 @@ local function as_file(value, mode)
 end
 
 --- Sets (by name or file) and returns the default input.
+---
+--- `io.open("in", "w"):close()`
+--- `io.input("in")  --> io.input()`
+---
+--- Errors: raises if the file cannot be opened.
+---@param file (string|table)? name, or file
+---@return table? file
 function M.input(file)
   if file ~= nil then default_input = as_file(file, "r") end
   return default_input or standard("stdin")
 end
 
 --- Sets (by name or file) and returns the default output.
+---
+--- `io.output("out")  --> io.output()`
+---
+--- Errors: raises if the file cannot be opened.
+---@param file (string|table)? name, or file
+---@return table? file
 function M.output(file)
   if file ~= nil then default_output = as_file(file, "w") end
   return default_output or standard("stdout")
@@ -340,18 +426,65 @@ local function of_default(name, file, ...)
 end
 
 --- Reads from the default input.
+---
+--- ```lua
+--- io.open("in", "w"):write("text")
+--- io.input("in")
+--- io.read("*a")  --> ""
+--- ```
+---
+--- Errors: `nil, "no default file"`.
+---@param ... string|number formats, as of Lua
+---@return any ... one value for each format, nil at the end
 function M.read(...) return of_default("read", M.input(), ...) end
 
 --- Writes to the default output.
+---
+--- `io.output("out")`
+--- `io.write("text")  --> true`
+---
+--- Errors: `nil, "no default file"`, and those of `File:write`.
+---@param ... string|number
+---@return boolean? ok
+---@return string? reason
 function M.write(...) return of_default("write", M.output(), ...) end
 
 --- Flushes the default output.
+---
+--- `io.output("out")`
+--- `io.flush()  --> true`
+---
+--- Errors: `nil, "no default file"`.
+---@return boolean? ok
+---@return string? reason
 function M.flush() return of_default("flush", M.output()) end
 
 --- Closes a file, or the default output.
+---
+--- `io.output("out")`
+--- `io.close()  --> true`
+---
+--- Errors: `nil, "no default file"`.
+---@param file table?
+---@return boolean? ok
+---@return string? reason
 function M.close(file) return of_default("close", file or default_output) end
 
 --- The lines of a file, which is closed at its end, or of the default input.
+---
+--- ```lua
+--- local file = io.open("list", "w")
+--- file:write("a\nb\n")
+--- file:close()
+--- for line in io.lines("list") do print(line) end
+--- --> prints a
+--- --> b
+--- ```
+---
+--- Errors: raises if the file cannot be opened.
+---@param name string? of a file, the default input if absent
+---@param ... string|number formats, as of Lua
+---@return fun(): string?
 function M.lines(name, ...)
   if name == nil then
     local file = M.input()
@@ -373,6 +506,11 @@ function M.lines(name, ...)
 end
 
 --- `"file"`, `"closed file"`, or nil for anything else.
+---
+--- `io.type(io.open("a", "w"))  --> "file"`
+--- `io.type(5)                  --> nil`
+---@param value any
+---@return "file"|"closed file"|nil
 function M.type(value)
   if states[value] then return "file" end
   if type(value) == "table" and getmetatable(value) == "FILE*" then return "closed file" end
@@ -381,7 +519,12 @@ end
 
 --- Deletes a file.
 ---
---- `io.remove("missing")  --> nil  "missing: No such file or directory"`
+--- `io.remove("missing")  --> nil, "missing: No such file or directory", 2`
+---
+--- Errors: `nil, "NAME: No such file or directory"` and others.
+---@param name string
+---@return true? ok
+---@return string? reason
 function M.remove(name)
   name = tostring(name)
   local hash = settings and md5(name)
@@ -396,6 +539,18 @@ function M.remove(name)
 end
 
 --- Renames a file; one that had the new name is replaced.
+---
+--- ```lua
+--- io.open("old", "w"):close()
+--- io.rename("old", "new")  --> true
+--- io.exists("old")         --> false
+--- ```
+---
+--- Errors: `nil, "NAME: No such file or directory"` and others.
+---@param old string
+---@param new string
+---@return true? ok
+---@return string? reason
 function M.rename(old, new)
   old, new = tostring(old), tostring(new)
   local from = settings and md5(old)
@@ -415,13 +570,20 @@ end
 
 --- A name no file has.
 ---
---- `io.tmpname()  --> "tmp_1"`
+--- `io.tmpname():match("^tmp_")  --> "tmp_"`
+---@return string
 function M.tmpname()
   repeat temporary = temporary + 1 until not M.exists("tmp_" .. temporary)
   return "tmp_" .. temporary
 end
 
 --- A file without name, deleted when it is closed.
+---
+--- `io.tmpfile():write("gone soon")  --> true`
+---
+--- Errors: those of `open`.
+---@return table? file nil, "reason"
+---@return string? reason
 function M.tmpfile()
   local name = M.tmpname()
   local file, reason = M.open(name, "w+")
@@ -432,6 +594,7 @@ end
 
 --- Whether a file of that name exists.
 ---
+--- `io.open("a/b", "w"):close()`
 --- `io.exists("a/b")  --> true`
 ---@param name string
 ---@return boolean
@@ -441,7 +604,11 @@ end
 
 --- The names of the files, sorted; those of earlier runs have names once they were opened.
 ---
---- `io.list()  --> {"a/b"}`
+--- ```lua
+--- io.clean()
+--- io.open("a/b", "w"):close()
+--- io.list()  --> { "a/b" }
+--- ```
 ---@return string[]
 function M.list()
   local names = {}
@@ -455,6 +622,7 @@ end
 --- Deletes all files.
 ---
 --- `io.clean()`
+--- `io.list()  --> {}`
 function M.clean()
   if not settings then return end
   local hashes = {}
@@ -467,7 +635,7 @@ end
 
 --- The limits.
 ---
---- `io.limits()  --> max_files  max_size  max_file_descriptors`
+--- `io.limits()  --> 100, 1048576, nil`
 ---@return integer? max_files
 ---@return integer? max_size
 ---@return integer? max_fds
@@ -478,7 +646,11 @@ end
 
 --- What is used now.
 ---
---- `io.stats()  --> files  bytes  open files`
+--- ```lua
+--- io.clean()
+--- io.open("a", "w"):write("text")
+--- io.stats()  --> such as 1, 4, 1
+--- ```
 ---@return integer files
 ---@return integer size
 ---@return integer fds
@@ -486,7 +658,7 @@ function M.stats() return files, used, descriptors end
 
 --- Limits and use as text.
 ---
---- `print(io.infos())  --> Files: 1 / 100 ...`
+--- `io.infos():match("^Files: ")  --> "Files: "`
 ---@return string
 function M.infos()
   local limits = settings or {}

@@ -3,10 +3,13 @@
 ---
 --- ```lua
 --- local restricted = require "splay.restricted_socket"
---- restricted.init({max_send = 1024, max_sockets = 10, start_port = 20000, end_port = 20009})
+--- restricted.init({ max_send = 1024, max_sockets = 10, start_port = 20000, end_port = 20009 })
 --- restricted.wrap(socket)
---- socket.limits()  --> 1024  nil  10  20000  20009  nil
+--- socket.limits()  --> 1024, nil, 10, 20000, 20009, nil
 --- ```
+---
+--- Since: 0.1
+--- Manual: 'splay.restricted_socket'
 local core = require "splay.socket_core"
 
 local M = {}
@@ -24,8 +27,9 @@ local M = {}
 
 --- Sets the limits, once and for all. What they forbid fails with `nil, "restricted"`.
 ---
---- `restricted.init({max_sockets = 10})  --> true`
---- `restricted.init({})  --> false  "init() already called"`
+--- `restricted_socket.init({ max_sockets = 10 })  --> false, "init() already called"`
+---
+--- Errors: `false, "init() already called"` or `false, "no settings"`.
 ---@param settings splay.restricted_socket.Settings
 ---@return boolean ok
 ---@return string? reason
@@ -36,7 +40,9 @@ end
 
 --- The limits.
 ---
---- `socket.limits()  --> max_send  max_receive  max_sockets  start_port  end_port  local_ip`
+--- `socket.limits()  --> 1024, nil, 10, 20000, 20009, nil`
+---
+--- Manual: 'splay.restricted_socket'
 ---@return integer? max_send
 ---@return integer? max_receive
 ---@return integer? max_sockets
@@ -47,7 +53,9 @@ function M.limits() return core.limits() end
 
 --- What has been used so far.
 ---
---- `socket.stats()  --> total_sent  total_received  total_tcp_sockets  total_udp_sockets`
+--- `socket.stats()  --> such as 0, 0, 0, 0`
+---
+--- Manual: 'splay.restricted_socket'
 ---@return integer total_sent
 ---@return integer total_received
 ---@return integer total_tcp_sockets
@@ -56,7 +64,9 @@ function M.stats() return core.stats() end
 
 --- Limits and use as text.
 ---
---- `print(socket.infos())  --> Sent: 12 / 1024 ...`
+--- `socket.infos():match("^Sent: 0 / 1024")  --> "Sent: 0 / 1024"`
+---
+--- Manual: 'splay.restricted_socket'
 ---@return string
 function M.infos()
   local max_send, max_receive, max_sockets, first, last, ip = core.limits()
@@ -73,7 +83,7 @@ end
 
 --- Adds `infos`, `limits` and `stats` to a socket module.
 ---
---- `socket = restricted.wrap(socket)`
+--- `restricted_socket.wrap(socket) == socket  --> true`
 ---@param sock table
 ---@return table sock
 function M.wrap(sock)

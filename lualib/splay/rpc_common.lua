@@ -7,10 +7,6 @@ local error, setmetatable = error, setmetatable
 ---@field max? integer most calls under way at the same time (nil: no limit)
 ---@field default_timeout number seconds for calls that name no timeout
 
----@class splay.node
----@field ip string
----@field port integer
-
 -- What ecall does with the answer of `try`. The position is that of the caller.
 local function results(level, ok, ...)
   if not ok then error((...), level) end
@@ -18,49 +14,161 @@ local function results(level, ok, ...)
 end
 
 --- Builds a module over a native carrier.
+---
+--- `local M, core = require "splay.rpc_common" ("rpc", { default_timeout = 60 })`
 ---@param mode "rpc"|"urpc"|"rpcq"
 ---@param settings splay.rpc.settings
 ---@return table module
 ---@return table core the native carrier
---- Example: `local M, core = require "splay.rpc_common" ("rpc", { default_timeout = 60 })`
 return function(mode, settings)
   local core = require("splay." .. mode .. "_core")
   core.settings(settings)
   local try, ping = core.try, core.ping
 
   local M = {
-    --- Name of this kind of remote call.
+    --- Name of this kind of remote call: "rpc", "urpc" or "rpcq".
+    ---
+    --- `type(rpc.mode)  --> "string"`
+    ---
+    --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
+    ---@type "rpc"|"urpc"|"rpcq"
     mode = mode,
-    --- Read at every call; see splay.rpc.settings.
+    --- Settings, read at every call: `max` calls at the same time, `default_timeout` in seconds.
+    ---
+    --- `rpc.settings.default_timeout = 30`
+    --- `rpc.settings.max = 100`
+    ---
+    --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
+    ---@type splay.rpc.settings
     settings = settings,
-    --- Calls a remote function or reads a remote variable:
-    --- `acall(node | ip, port, name | {name, ...}[, timeout])` -> true, {results} | false, error
-    acall = core.acall,
-    a_call = core.acall,
-    --- As acall -> results | nil, error
-    call = core.call,
-    --- Round-trip time: `ping(node | ip, port[, timeout])` -> seconds | nil, error
-    ping = ping,
-    --- Serves calls: `server(port | node[, max[, backlog]])` -> true | nil, error
-    server = core.server,
-    --- Stops serving: `stop_server(port | node)`
-    stop_server = core.stop_server,
   }
 
-  --- As acall; returns the results or raises an error.
+  --- Calls a function of another node, or reads a variable there. The name is a path of names and
+  --- keys (`"ring.next"`, `"t[1]"`), never code. Instead of a node, address and port may be two
+  --- arguments.
+  ---
+  --- ```lua
+  --- function add(a, b) return a + b end
+  --- rpc.server(20100)
+  --- local node = { ip = "127.0.0.1", port = 20100 }
+  --- rpc.acall(node, { "add", 1, 2 })  --> true, { 3 }
+  --- rpc.acall(node, { "gone", 1 })    --> false, "calling a variable with parameters: gone"
+  --- ```
+  ---
+  --- Errors: `false, "reason"` with "timeout", "connection refused" and others, or the text of an
+  --- error that the function raised; see [errors](../errors.md).
+  --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
   ---@async
-  ---@return any ...
-  --- Example: `local sum = rpc.ecall(node, {"add", 1, 2})` --> 3
+  ---@overload fun(ip: string, port: integer, call: any, timeout?: number): boolean, any
+  ---@param node splay.Node|string node, or an address (then the port comes next)
+  ---@param call string|any[] name, or an array of the name and the arguments
+  ---@param timeout number? seconds, `settings.default_timeout` if absent
+  ---@return boolean ok whether there is an answer
+  ---@return any[]|string results array of the results, or the reason
+  M.acall = core.acall
+
+  M.a_call = M.acall
+
+  --- As `acall`, but returns the results themselves. A call that fails cannot be told from a
+  --- function that returned nil and a text.
+  ---
+  --- ```lua
+  --- function add(a, b) return a + b end
+  --- rpc.server(20100)
+  --- local node = { ip = "127.0.0.1", port = 20100 }
+  --- rpc.call(node, { "add", 1, 2 })  --> 3
+  --- ```
+  ---
+  --- Errors: `nil, "reason"` with "timeout", "connection refused" and others, or the text of an
+  --- error that the function raised; see [errors](../errors.md).
+  --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
+  ---@async
+  ---@overload fun(ip: string, port: integer, call: string|any[], timeout?: number): any
+  ---@param node splay.Node|string node, or an address (then the port comes next)
+  ---@param call string|any[] name, or an array of the name and the arguments
+  ---@param timeout number? seconds, `settings.default_timeout` if absent
+  ---@return any ... the results, or nil, "reason"
+  M.call = core.call
+
+  --- Measures the time to another node and back.
+  ---
+  --- ```lua
+  --- function add(a, b) return a + b end
+  --- rpc.server(20100)
+  --- local node = { ip = "127.0.0.1", port = 20100 }
+  --- rpc.ping(node)  --> such as 0.0002
+  --- ```
+  ---
+  --- Errors: `nil, "reason"`: "timeout", "connection refused" and others.
+  --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
+  ---@async
+  ---@overload fun(ip: string, port: integer, timeout?: number): number?, string?
+  ---@param node splay.Node|string node, or an address (then the port comes next)
+  ---@param timeout number? seconds, `settings.default_timeout` if absent
+  ---@return number? seconds nil, "reason" if it does not answer
+  ---@return string? reason
+  M.ping = ping
+
+  --- Answers the calls of other nodes, in threads of its own, until `stop_server`.
+  ---
+  --- `rpc.server(20101)  --> true`
+  --- `rpc.server(20101)  --> nil, "address already in use"`
+  ---
+  --- Errors: `nil, "reason"`: "address already in use" and others of the network.
+  --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
+  ---@param port integer|string|splay.Node port, or the node that is to be served
+  ---@param max integer? connections at the same time, as many as there are if absent (TCP only)
+  ---@param backlog integer? connections that may wait to be accepted (TCP only)
+  ---@return true? ok nil, "reason" if the port cannot be bound
+  ---@return string? reason
+  M.server = core.server
+
+  --- Stops serving; ports that are not served are ignored.
+  ---
+  --- `rpc.server(20102)`
+  --- `rpc.stop_server(20102)`
+  ---
+  --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
+  ---@param port integer|string|splay.Node port, or the node that was served
+  M.stop_server = core.stop_server
+
+  --- As `acall`, but returns the results themselves, and raises an error where there are none.
+  ---
+  --- ```lua
+  --- function add(a, b) return a + b end
+  --- rpc.server(20100)
+  --- local node = { ip = "127.0.0.1", port = 20100 }
+  --- rpc.ecall(node, { "add", 1, 2 })  --> 3
+  --- rpc.ecall(node, { "error", "no" })  --> error no
+  --- ```
+  ---
+  --- Errors: raises the reason that `acall` returns.
+  --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
+  ---@async
+  ---@overload fun(ip: string, port: integer, call: string|any[], timeout?: number): any
+  ---@param node splay.Node|string node, or an address (then the port comes next)
+  ---@param call string|any[] name, or an array of the name and the arguments
+  ---@param timeout number? seconds, `settings.default_timeout` if absent
+  ---@return any ... the results
   function M.ecall(...)
     return results(2, try(...))
   end
 
   --- Makes an object whose methods are remote functions: results or an error raised. Its field
   --- `timeout` may be set.
-  ---@param node splay.node|string node, or an address followed by a port
+  ---
+  --- ```lua
+  --- function add(a, b) return a + b end
+  --- rpc.server(20100)
+  --- local node = { ip = "127.0.0.1", port = 20100 }
+  --- rpc.proxy(node):add(1, 2)  --> 3
+  --- ```
+  ---
+  --- Errors: none; its methods raise as `ecall` does.
+  --- Manual: 'splay.rpc, splay.urpc and splay.rpcq'
+  ---@param node splay.Node|string node, or an address followed by a port
   ---@param port? integer
   ---@return table proxy
-  --- Example: `local p = rpc.proxy(node) print(p:add(1, 2))` --> 3
   function M.proxy(node, port)
     local ip = node
     if type(node) == "table" then ip, port = node.ip, node.port end

@@ -78,7 +78,7 @@ local os = {
 
 -- Globals ------------------------------------------------------------------------------------
 
-local kept = " _G _VERSION job print assert collectgarbage error gcinfo getfenv getmetatable ipairs"
+local kept = " _G _VERSION arg job print assert collectgarbage error gcinfo getfenv getmetatable ipairs"
   .. " loadstring next pairs pcall rawequal rawget rawset select setfenv setmetatable tonumber"
   .. " tostring type unpack xpcall string table math coroutine bit "
 for name in pairs(G) do
@@ -107,7 +107,7 @@ local LOADING = {}
 
 --- As Lua's, for the libraries of SPLAY, `package.preload` and the modules beside the program.
 ---
---- `require "ffi"  --> nil  "not permitted"`
+--- `require "ffi"  --> nil, "not permitted"`
 ---@param name string
 ---@return any module nil, "not permitted"
 ---@return string? reason

@@ -1,6 +1,6 @@
 --- LuaSocket 3 made cooperative: what waits suspends the calling thread and no other. A node
 --- `{ip=, port=}` is accepted wherever an ip and a port are. Objects and functions are native
---- (`splay.socket_core`); see `meta/socket.lua` for the methods of socket objects.
+--- (`splay.socket_core`); see `Tcp` and `Udp` for the methods of socket objects.
 ---
 --- ```lua
 --- local server = assert(socket.bind("*", 20000))
@@ -8,10 +8,6 @@
 --- socket.connect("127.0.0.1", 20000):receive()  --> "hello"
 --- ```
 local core = require "splay.socket_core"
-
----@class splay.Node
----@field ip string
----@field port integer|string
 
 ---@class splay.socket
 local M = {
@@ -23,10 +19,160 @@ local M = {
   _DATAGRAMSIZE = 8192,
   --- Bytes of a chunk of `socket.source`.
   BLOCKSIZE = 2048,
-  dns = core.dns, select = core.select, sleep = core.sleep, gettime = core.gettime,
-  skip = core.skip, tcp = core.tcp, tcp4 = core.tcp4, tcp6 = core.tcp6,
-  udp = core.udp, udp4 = core.udp4, udp6 = core.udp6,
+  --- Names and addresses of hosts, in functions of its own.
+  ---@type table<string, function>
+  dns = core.dns,
 }
+
+--- Makes a TCP socket, of the family of the first address it is given.
+---
+--- `socket.tcp():close()  --> 1`
+---
+--- Errors: `nil, "reason"`: "Too many open files", "restricted".
+---@return splay.Tcp? s nil, "reason"
+---@return string? reason
+M.tcp = core.tcp
+
+--- Makes a TCP socket for IPv4.
+---
+--- `socket.tcp4():close()  --> 1`
+---
+--- Errors: `nil, "reason"`: "Too many open files", "restricted".
+---@return splay.Tcp? s nil, "reason"
+---@return string? reason
+M.tcp4 = core.tcp4
+
+--- Makes a TCP socket for IPv6.
+---
+--- `socket.tcp6():close()  --> 1`
+---
+--- Errors: `nil, "reason"`: "Too many open files", "restricted".
+---@return splay.Tcp? s nil, "reason"
+---@return string? reason
+M.tcp6 = core.tcp6
+
+--- Makes a UDP socket, of the family of the first address it is given.
+---
+--- `socket.udp():close()  --> 1`
+---
+--- Errors: `nil, "reason"`: "Too many open files", "restricted".
+---@return splay.Udp? s nil, "reason"
+---@return string? reason
+M.udp = core.udp
+
+--- Makes a UDP socket for IPv4.
+---
+--- `socket.udp4():close()  --> 1`
+---
+--- Errors: `nil, "reason"`: "Too many open files", "restricted".
+---@return splay.Udp? s nil, "reason"
+---@return string? reason
+M.udp4 = core.udp4
+
+--- Makes a UDP socket for IPv6.
+---
+--- `socket.udp6():close()  --> 1`
+---
+--- Errors: `nil, "reason"`: "Too many open files", "restricted".
+---@return splay.Udp? s nil, "reason"
+---@return string? reason
+M.udp6 = core.udp6
+
+--- Waits until a socket of a list can be read from or written to. The lists that are returned can
+--- also be asked by socket.
+---
+--- ```lua
+--- local u = socket.udp()
+--- u:setsockname("127.0.0.1", 20303)
+--- socket.select({ u }, nil, 0.1)                         --> {}, {}, "timeout"
+--- socket.udp():sendto("hello", "127.0.0.1", 20303)
+--- #socket.select({ u }, nil, 1)  --> 1
+--- ```
+---
+--- Errors: "timeout" as third result.
+---@async
+---@param readers table[]? sockets, or nil for none
+---@param writers table[]? sockets, or nil for none
+---@param timeout number? seconds; nil: no limit
+---@return table readable those that can be read from
+---@return table writable those that can be written to
+---@return string? reason "timeout" where there are none
+M.select = core.select
+
+--- Suspends the current thread, as `events.sleep`.
+---
+--- `socket.sleep(0.1)`
+---@async
+---@param seconds number
+M.sleep = core.sleep
+
+--- Seconds since 1970, with a fraction.
+---
+--- `socket.gettime()  --> such as 1700000000.123456`
+---@return number seconds
+M.gettime = core.gettime
+
+--- Drops the first of its arguments.
+---
+--- `socket.skip(1, "a", "b", "c")  --> "b", "c"`
+---@param n integer how many
+---@param ... any
+---@return any ... the others
+M.skip = core.skip
+
+--- Looks an address up.
+---
+--- `socket.dns.toip("127.0.0.1")  --> "127.0.0.1", ...`
+---
+--- Errors: `nil, "host not found"`.
+---@async
+---@param host string
+---@return string? ip nil, "host not found"
+---@return table|string resolved `name`, `alias` and `ip` (all of them), or the reason
+M.dns.toip = M.dns.toip
+
+--- Looks a name up by address.
+---
+--- ```lua not run: machines have different names
+--- socket.dns.tohostname("127.0.0.1")  --> "localhost", { name = "localhost", ... }
+--- ```
+---
+--- Errors: `nil, "host not found"`.
+---@async
+---@param ip string
+---@return string? host nil, "host not found"
+---@return table|string resolved `name`, `alias` and `ip` (all of them), or the reason
+M.dns.tohostname = M.dns.tohostname
+
+--- Looks all addresses up, of both families.
+---
+--- `socket.dns.getaddrinfo("127.0.0.1")[1].addr  --> "127.0.0.1"`
+---
+--- Errors: `nil, "reason"`.
+---@async
+---@param host string
+---@return {family: string, addr: string}[]? addresses nil, "reason"
+---@return string? reason
+M.dns.getaddrinfo = M.dns.getaddrinfo
+
+--- Looks all names up by address.
+---
+--- ```lua not run: machines have different names
+--- socket.dns.getnameinfo("127.0.0.1")  --> { "localhost" }
+--- ```
+---
+--- Errors: `nil, "reason"`.
+---@async
+---@param ip string
+---@return string[]? names nil, "reason"
+---@return string? reason
+M.dns.getnameinfo = M.dns.getnameinfo
+
+--- Name of this machine.
+---
+--- `type(socket.dns.gethostname())  --> "string"`
+---@return string name
+M.dns.gethostname = M.dns.gethostname
 
 local function connect(new, ip, port, lip, lport)
   local s, reason = new()
@@ -45,7 +191,15 @@ end
 
 --- Connects to a host, from a local address if one is given.
 ---
---- `socket.connect({ip = "127.0.0.1", port = 20000})  --> #SE (TCP): 0x...`
+--- ```lua
+--- local server = assert(socket.bind("127.0.0.1", 20300))
+--- local c = socket.connect({ ip = "127.0.0.1", port = 20300 })
+--- c:getpeername()                 --> "127.0.0.1", 20300, "inet"
+--- socket.connect("127.0.0.1", 1)  --> nil, "connection refused"
+--- ```
+---
+--- Errors: `nil, "reason"`: "connection refused", "timeout", "host or service not provided, or not
+--- known" and others; see [errors](../errors.md).
 ---@async
 ---@param ip string|splay.Node host, or node (then there is no `port`)
 ---@param port integer|string|nil
@@ -74,16 +228,40 @@ local function of_family(family)
 end
 
 --- `socket.connect` over IPv4 alone.
----@type fun(ip: string|splay.Node, port: integer|string|nil, ...): splay.Tcp?, string?
+---
+--- `local server = assert(socket.bind("127.0.0.1", 20301))`
+--- `socket.connect4("127.0.0.1", 20301):getfamily()  --> "inet"`
+---
+--- Errors: `nil, "reason"`: "connection refused", "timeout", "host or service not provided, or not
+--- known" and others; see [errors](../errors.md).
+---@param ip string|splay.Node
+---@param port integer|string|nil
+---@param lip string|splay.Node? local address, or node (then there is no `lport`)
+---@param lport integer|string|nil
+---@return splay.Tcp?
+---@return string?
 M.connect4 = of_family "inet"
 
 --- `socket.connect` over IPv6 alone.
----@type fun(ip: string|splay.Node, port: integer|string|nil, ...): splay.Tcp?, string?
+---
+--- `socket.connect6("::1", 1)  --> nil, "connection refused"`
+---
+--- Errors: `nil, "reason"`: "connection refused", "timeout", "host or service not provided, or not
+--- known" and others; see [errors](../errors.md).
+---@param ip string|splay.Node
+---@param port integer|string|nil
+---@param lip string|splay.Node? local address, or node (then there is no `lport`)
+---@param lport integer|string|nil
+---@return splay.Tcp?
+---@return string?
 M.connect6 = of_family "inet6"
 
 --- Makes a listening socket. The port can be used again as soon as the socket is closed.
 ---
---- `socket.bind("*", 20000)  --> #SE (TCP): 0x...`
+--- `local server = assert(socket.bind("*", 20302))`
+--- `socket.bind("*", 20302)  --> nil, "address already in use"`
+---
+--- Errors: `nil, "reason"`: "address already in use" and others.
 ---@param ip string|splay.Node address, `"*"` for all, or node (then there is no `port`)
 ---@param port integer|string|nil 0 lets the system choose
 ---@param backlog integer? connections that may wait to be accepted

@@ -2,14 +2,24 @@
 --- `splay.socket` loads it when one of its functions is first asked for.
 local BLOCKSIZE = 2048
 
-local M = { sinkt = {}, sourcet = {} }
+local M = {
+  --- What `sink` chooses from: makers of sinks by name.
+  ---@type table<string, fun(s: splay.Tcp): ltn12.Sink>
+  sinkt = {},
+  --- What `source` chooses from: makers of sources by name.
+  ---@type table<string, fun(s: splay.Tcp, length: integer?): ltn12.Source>
+  sourcet = {},
+}
 
 -- Marks the errors raised by `try`, so that `protect` passes on all others.
 local raised = { __tostring = function(e) return tostring(e[1]) end }
 
 --- Makes a function like `socket.try` that calls `finalizer` before it raises.
 ---
---- `local try = socket.newtry(function() s:close() end)`
+--- `local try = socket.newtry(function() print("closing") end)`
+--- `pcall(try, nil, "no")  --> false, ...`
+---
+--- Errors: none; the function it makes raises the second argument if the first is nil or false.
 ---@param finalizer function?
 ---@return fun(...): ...
 function M.newtry(finalizer)
@@ -23,8 +33,14 @@ end
 --- Returns its arguments, or raises the second if the first is nil or false; to be used inside
 --- a function given to `socket.protect`.
 ---
---- `local s = socket.try(socket.connect("localhost", 80))`
----@type fun(...): ...
+--- ```lua
+--- socket.protect(function() return socket.try(socket.connect("127.0.0.1", 1)) end)()
+---   --> nil, "connection refused"
+--- ```
+---
+--- Errors: raises the second argument if the first is nil or false.
+---@param ... any
+---@return ...
 M.try = M.newtry()
 
 local function unprotect(ok, ...)
@@ -36,7 +52,7 @@ end
 
 --- Makes a function that returns `nil, "reason"` where `f` raises an error of `try`. It may wait.
 ---
---- `socket.protect(function() socket.try(nil, "no") end)()  --> nil  "no"`
+--- `socket.protect(function() socket.try(nil, "no") end)()  --> nil, "no"`
 ---@generic F: function
 ---@param f F
 ---@return F
@@ -46,7 +62,13 @@ end
 
 --- Makes a function that calls the entry of `t` that its first argument names.
 ---
---- `socket.choose({default = f, other = g})("other", 1)  --> g(1)`
+--- ```lua
+--- local function same(x) return x end
+--- local f = socket.choose({ default = function() return "d" end, other = same })
+--- f("other", 1), f()  --> 1, "d"
+--- ```
+---
+--- Errors: none; the function it makes raises for unknown names.
 ---@param t table<string, function>
 ---@return fun(name: string?, ...): any
 function M.choose(t)
@@ -85,8 +107,15 @@ M.sinkt["default"] = M.sinkt["keep-open"]
 
 --- Makes an LTN12 sink that sends to a socket: "close-when-done" or "keep-open".
 ---
---- `ltn12.pump.all(source, socket.sink("close-when-done", s))`
----@type fun(mode: string?, s: splay.Tcp): function
+--- ```lua
+--- local server = assert(socket.bind("127.0.0.1", 20304))
+--- local c = socket.connect("127.0.0.1", 20304)
+--- ltn12.pump.all(ltn12.source.string("hello"), socket.sink("close-when-done", c))  --> 1
+--- server:accept():receive("*a")                                                    --> "hello"
+--- ```
+---@param mode string?
+---@param s splay.Tcp
+---@return function
 M.sink = M.choose(M.sinkt)
 
 M.sourcet["by-length"] = function(sock, length)
@@ -116,8 +145,16 @@ M.sourcet["default"] = M.sourcet["until-closed"]
 
 --- Makes an LTN12 source that receives from a socket: "by-length" or "until-closed".
 ---
---- `ltn12.pump.all(socket.source("by-length", s, 1000), sink)`
----@type fun(mode: string?, s: splay.Tcp, length: integer?): function
+--- ```lua
+--- local server = assert(socket.bind("127.0.0.1", 20305))
+--- local c = socket.connect("127.0.0.1", 20305)
+--- server:accept():send("hello")
+--- socket.source("by-length", c, 5)()  --> "hello"
+--- ```
+---@param mode string?
+---@param s splay.Tcp
+---@param length integer?
+---@return function
 M.source = M.choose(M.sourcet)
 
 return M

@@ -1,5 +1,7 @@
 --- Statistics of what an application measures: running mean and variance, percentiles,
 --- histograms, a line that sums them up.
+---
+--- Since: 0.1
 local sqrt, floor, huge = math.sqrt, math.floor, math.huge
 
 local M = {}
@@ -7,6 +9,8 @@ local M = {}
 --- Mean and variance of numbers that are added one by one and not kept (Welford's method, which
 --- stays exact when the mean is large and the variance small). A plain table of numbers: it can
 --- be sent to another instance, and merged there.
+---
+--- `local s = stats.running({ 1, 2, 3 })`
 ---@class splay.stats.Running
 ---@field n integer how many numbers
 ---@field mean number their mean, 0 before the first
@@ -18,7 +22,8 @@ Running.__index = Running
 
 --- Starts a running mean and variance.
 ---
---- `local s = stats.running(); s:add(1); s:add(3); s.mean  --> 2`
+--- `local s = stats.running(); s:add(1); s:add(3)`
+--- `s.mean  --> 2`
 ---@param list number[]? numbers to add at once
 ---@return splay.stats.Running
 function M.running(list)
@@ -29,7 +34,8 @@ end
 
 --- Adds a number.
 ---
---- `s:add(0.25)`
+--- `s:add(6)`
+--- `s.mean  --> 3`
 ---@param x number
 function Running:add(x)
   self.n = self.n + 1
@@ -42,7 +48,8 @@ end
 
 --- Adds all that another one has seen, as if its numbers had been added here.
 ---
---- `total:merge(rpc.call(node, "delays"))`
+--- `s:merge(stats.running({ 6 }))`
+--- `s.n  --> 4`
 ---@param other splay.stats.Running
 function Running:merge(other)
   if other.n == 0 then return end
@@ -56,7 +63,7 @@ end
 
 --- The variance of the population that the numbers are a sample of.
 ---
---- `stats.running({1, 2, 3}):variance()  --> 1`
+--- `s:variance()  --> 1`
 ---@return number variance 0 for less than two numbers
 function Running:variance()
   return self.n > 1 and self.m2 / (self.n - 1) or 0
@@ -64,13 +71,13 @@ end
 
 --- The standard deviation: the root of the variance.
 ---
---- `stats.running({1, 2, 3}):deviation()  --> 1`
+--- `s:deviation()  --> 1`
 ---@return number
 function Running:deviation() return sqrt(self:variance()) end
 
 --- The numbers in one line.
 ---
---- `stats.running({1, 2, 3}):text()  --> "3 values, mean 2, deviation 1, 1 to 3"`
+--- `s:text()  --> "3 values, mean 2, deviation 1, 1 to 3"`
 ---@return string
 function Running:text()
   if self.n == 0 then return "no value" end
@@ -97,7 +104,9 @@ end
 --- between neighbours.
 ---
 --- `stats.percentile({4, 1, 3, 2}, 50)  --> 2.5`
---- `stats.percentile({4, 1, 3, 2}, 0, 100)  --> 1  4`
+--- `stats.percentile({4, 1, 3, 2}, 0, 100)  --> 1, 4`
+---
+--- Errors: raises for a `p` that is not between 0 and 100.
 ---@param list number[] in any order; stays as it is
 ---@param ... number each from 0 to 100
 ---@return number? ... one for each `p`; nil for an empty array
@@ -121,7 +130,10 @@ function M.median(list) return (M.percentile(list, 50)) end
 
 --- An array of numbers in one line.
 ---
---- `stats.summary({1, 2, 3})  --> "3 values, mean 2, deviation 1; min 1, 50 % 2, 90 % 2.8, ..."`
+--- ```lua
+--- stats.summary({ 1, 2, 3 })
+---   --> "3 values, mean 2, deviation 1; min 1, 50 % 2, 90 % 2.8, 99 % 2.98, max 3"
+--- ```
 ---@param list number[]
 ---@return string
 function M.summary(list)
@@ -134,6 +146,8 @@ end
 
 --- Counts of numbers in equal intervals. Each holds its lower bound and not its upper one, but
 --- for the last, which holds both. Numbers outside are counted apart.
+---
+--- `local h = stats.histogram(0, 4, 2, { 1, 3 })`
 ---@class splay.stats.Histogram
 ---@field from number
 ---@field to number
@@ -146,7 +160,10 @@ Histogram.__index = Histogram
 
 --- Starts a histogram.
 ---
---- `local h = stats.histogram(0, 10, 5); h:add(3); h.counts  --> {0, 1, 0, 0, 0}`
+--- `local h = stats.histogram(0, 10, 5); h:add(3)`
+--- `h.counts  --> { 0, 1, 0, 0, 0 }`
+---
+--- Errors: raises unless `from` is less than `to` and there is an interval.
 ---@param from number
 ---@param to number greater than `from`
 ---@param bins integer? intervals, default 10
@@ -167,6 +184,7 @@ end
 --- Counts a number.
 ---
 --- `h:add(3)`
+--- `h.counts  --> { 1, 2 }`
 ---@param x number
 function Histogram:add(x)
   self.n = self.n + 1
@@ -184,9 +202,9 @@ end
 --- The histogram as lines of text: lower bound of each interval, count, bar.
 ---
 --- ```lua
---- print(stats.histogram(0, 4, 2, { 1, 3, 3 }):text(10))
----   --> 0  1 #####
----   --> 2  2 ##########
+--- print(h:text(10))
+--- --> prints 0  1 ##########
+--- --> 2  1 ##########
 --- ```
 ---@param width integer? characters of the longest bar, default 50
 ---@return string

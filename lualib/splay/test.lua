@@ -1,7 +1,7 @@
 --- Unit tests for applications and libraries: `describe`, `it`, `expect`.
 --- Every test body runs in its own thread (it may sleep or call other nodes) under a timeout.
 ---
---- ```lua
+--- ```lua not run: it belongs into a file of tests
 --- local test = require "splay.test"
 --- local describe, it, expect = test.describe, test.it, test.expect
 --- describe("addition", function()
@@ -10,6 +10,8 @@
 --- test.run()  --> ok 1 - addition: adds
 ---             --> 1 passed, 0 failed
 --- ```
+---
+--- Since: 0.1
 local M = {}
 
 --- Seconds a test may take before it counts as failed.
@@ -152,6 +154,7 @@ expectation.__index = function(self, name)
   end
 end
 
+--- `test.expect(3).at_least(2).at_most(4)`
 ---@class splay.test.Expectation
 ---@field never splay.test.Expectation the same, negated
 ---@field equal fun(other: any): splay.test.Expectation the same value (`==`)
@@ -173,10 +176,12 @@ end
 --- each returns the expectation, not negated.
 ---
 --- ```lua
---- expect({1, 2}).same({1, 2})
---- expect(function() error("no") end).errors("no$")
---- expect("abc").never.contains("z")
+--- test.expect({ 1, 2 }).same({ 1, 2 })
+--- test.expect(function() error("no") end).errors("no$")
+--- test.expect("abc").never.contains("z")
 --- ```
+---
+--- Errors: raises where the value is not as stated.
 ---@param value any
 ---@return splay.test.Expectation
 function M.expect(value)
@@ -185,7 +190,9 @@ end
 
 --- Groups tests under a name; groups nest.
 ---
---- `describe("queue", function() it("is empty at first", ...) end)`
+--- ```lua not run: it belongs into a file of tests
+--- test.describe("queue", function() test.it("is empty at first", function() end) end)
+--- ```
 ---@param name string
 ---@param body fun()
 function M.describe(name, body)
@@ -198,7 +205,9 @@ end
 
 --- Adds a test.
 ---
---- `it("dup copies", function() expect(misc.dup(5)).equal(5) end)`
+--- ```lua not run: it belongs into a file of tests
+--- test.it("dup copies", function() test.expect(misc.dup(5)).equal(5) end)
+--- ```
 ---@param name string
 ---@param body fun()
 ---@param timeout number? seconds, instead of `test.timeout`
@@ -212,13 +221,17 @@ end
 
 --- Runs `f` before each test of the enclosing group.
 ---
---- `before_each(function() q = queue.new() end)`
+--- ```lua not run: it belongs into a file of tests
+--- test.before_each(function() q = queue.new() end)
+--- ```
 ---@param f fun()
 function M.before_each(f) suite.before[#suite.before + 1] = f end
 
 --- Runs `f` after each test of the enclosing group, also after a failed one.
 ---
---- `after_each(function() net.stop_server(20000) end)`
+--- ```lua not run: it belongs into a file of tests
+--- test.after_each(function() net.stop_server(20000) end)
+--- ```
 ---@param f fun()
 function M.after_each(f) suite.after[#suite.after + 1] = f end
 
@@ -298,7 +311,9 @@ end
 --- (status 0: all passed). With the arguments `--filter TEXT`, only tests run whose full name
 --- contains that text.
 ---
---- `test.run()  --> ok 1 - ...  --> 1 passed, 0 failed`
+--- ```lua not run: it belongs into a file of tests
+--- test.run()
+--- ```
 function M.run()
   local events = require "splay.events"
   local function all()

@@ -1,4 +1,7 @@
 --- For programs run by hand, outside of a deployment: a made-up job, arguments, printing.
+---
+--- Since: 0.1
+--- Manual: 'splay.utils'
 local M = {}
 
 local by_call = { __call = function(nodes) return nodes end }
@@ -8,9 +11,12 @@ local by_call = { __call = function(nodes) return nodes end }
 ---
 --- ```lua
 --- job = utils.generate_job(2, 50, 20001)
---- job.me        --> {ip = "127.0.0.1", port = 20002}
+--- job.me        --> { ip = "127.0.0.1", port = 20002 }
 --- #job.nodes()  --> 50
 --- ```
+---
+--- Errors: raises unless the position is a number.
+--- Manual: 'splay.utils'
 ---@param position integer this instance, from 1
 ---@param nb_nodes integer? default 50
 ---@param first_port integer? default 20000
@@ -45,6 +51,8 @@ end
 --- The `name=value` arguments of the command line.
 ---
 --- `utils.args().port  --> "20000"` after `splay lua app.lua port=20000`
+---
+--- `utils.args({ "port=20000" }).port  --> "20000"`
 ---@param list string[]? default: the global `arg`
 ---@return table<string, string>
 function M.args(list)
@@ -76,9 +84,10 @@ end
 --- Prints a value; tables with all that is in them.
 ---
 --- ```lua
---- utils.print_r({1, a = {2}})  --> [1] 1
----                              --> [a] table:
----                              -->   [1] 2
+--- utils.print_r({ 1, a = { 2 } })
+--- --> prints [1] 1
+--- --> [a] table:
+--- -->   [1] 2
 --- ```
 ---@param value any
 ---@param indent string?
@@ -107,7 +116,7 @@ M.pr = M.print_r
 
 --- Prints the names of the loaded modules.
 ---
---- `utils.package()  --> splay.base ...`
+--- `utils.package() -- prints splay.base and others`
 function M.package()
   for _, name in ipairs(sorted_keys(package.loaded)) do print(name) end
 end
@@ -115,7 +124,7 @@ M.pk = M.package
 
 --- Collects garbage, then prints the memory Lua uses, or returns it.
 ---
---- `utils.mem(true)  --> 123.4`
+--- `utils.mem(true)  --> such as 123.4`
 ---@param ret boolean? return instead of print
 ---@return number? kilobytes
 function M.mem(ret)

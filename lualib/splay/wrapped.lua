@@ -6,11 +6,12 @@ local M = {}
 
 --- Makes a kind of wrapper. Its objects have the given methods, the wrapped object as `super`
 --- and forward everything else to it.
+---
+--- `wrapped.class("#UP", { send = function(s, t) return s.super:send(t:upper()) end })`
 ---@param label string starts what `tostring` shows
 ---@param methods table<string, function> called with the wrapper as first argument
 ---@return fun(object: table): table wrap leaves an object that is already of this kind as it is
 ---@return fun(object: any): boolean is_wrapped tells whether an object is of this kind
---- Example: `wrapped.class("#UP", { send = function(s, t) return s.super:send(t:upper()) end })`
 function M.class(label, methods)
   local meta = {}
 

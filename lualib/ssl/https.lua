@@ -2,10 +2,12 @@
 --- of `ssl.Parameters`: `cafile`, `verify`, `certificate`, `key`, `protocol`. The server's
 --- certificate is checked, and its name, unless `verify = "none"`.
 ---
---- ```lua
+--- ```lua not run: a server with a certificate is needed
 --- local body, code = https.request("https://localhost/")
 --- https.request{ url = "https://localhost:8443/", cafile = "ca.pem", sink = sink }
 --- ```
+---
+--- Since: 0.1
 local socket = require "socket"
 local ssl = require "ssl"
 local http = require "socket.http"
@@ -13,6 +15,7 @@ local http = require "socket.http"
 ---@class ssl.https
 local M = {
   _VERSION = "1.3.2",
+  --- Port of servers whose URL names none.
   PORT = 443,
   --- Parameters of connections whose request does not say; see `ssl.Parameters`.
   ---@type ssl.Parameters
@@ -33,7 +36,7 @@ end
 
 --- What tells connections with different parameters apart.
 ---
---- `https.identity({cafile = "ca.pem"})`
+--- `https.identity({ verify = "none" }) == https.identity({})  --> false`
 ---@param request table
 ---@return string
 function M.identity(request)
@@ -107,7 +110,8 @@ end
 
 --- Makes a function that makes sockets whose `connect` shakes hands, for `create` of a request.
 ---
---- `http.request{url = "https://localhost/", create = https.tcp({verify = "none"})}`
+--- `local s = https.tcp({ verify = "none" })()`
+--- `s:connect("127.0.0.1", 1)  --> nil, "connection refused"`
 ---@param request ssl.Parameters?
 ---@return fun(): table?, string?
 function M.tcp(request)
@@ -131,7 +135,11 @@ end
 
 --- Requests a URL over TLS; arguments and results are those of `socket.http`'s `request`.
 ---
---- `https.request("https://localhost/")  --> "<html>...", 200, {...}, "HTTP/1.1 200 OK"`
+--- ```lua not run: a server with a certificate is needed
+--- https.request("https://localhost/")  --> "<html>...", 200, {...}, "HTTP/1.1 200 OK"
+--- ```
+---
+--- Errors: `nil, "reason"`: those of `http.request`, "proxy: STATUS LINE", and those of TLS.
 ---@async
 ---@param request string|socket.http.Request
 ---@param body string?

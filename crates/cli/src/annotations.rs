@@ -1,18 +1,36 @@
 //! Reads the documentation in a Lua library's source: the `---` comments before what the module
 //! offers, with their LuaLS annotations. Pure: text in, entries out.
 
+mod line;
+mod text;
+
+pub use text::{Example, Text};
+
 /// What a source says of its module.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Module {
-    /// Lines about the module as a whole.
-    pub text: Vec<String>,
+    /// About the module as a whole.
+    pub about: Text,
     /// What it offers, in the order of the source.
     pub entries: Vec<Entry>,
-    /// Types it tells of that have fields, in the order of the source.
-    pub classes: Vec<Class>,
+    /// Types it tells of, in the order of the source.
+    pub types: Vec<Type>,
 }
 
-/// A type and its fields.
+/// A comment about types: classes with their fields, or other names of types.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Type {
+    /// What it says; its examples come before those of the methods.
+    pub about: Text,
+    /// The classes it declares.
+    pub classes: Vec<Class>,
+    /// The variable that stands for it in the source: `Lock`, or `M` for the module itself.
+    pub variable: Option<String>,
+    /// The comment as it is written.
+    pub source: Vec<String>,
+}
+
+/// A class and its fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Class {
     /// Its name, as annotated.
@@ -28,17 +46,25 @@ pub struct Entry {
     pub name: String,
     /// Names of the parameters; `None`: not known to be a function.
     pub parameters: Option<Vec<String>>,
-    /// Description and examples, line by line.
-    pub text: Vec<String>,
+    /// Description, examples, errors.
+    pub about: Text,
     /// Name, type and meaning of each parameter.
     pub params: Vec<Value>,
     /// Name (may be empty), type and meaning of each result.
     pub returns: Vec<Value>,
     /// It may suspend the calling thread.
     pub waits: bool,
+    /// It is another name of this entry.
+    pub same_as: Option<String>,
+    /// The type of a value, as annotated.
+    pub kind: Option<String>,
+    /// The value itself, where it is a number, a text, true or false.
+    pub literal: Option<String>,
+    /// The comment as it is written.
+    pub source: Vec<String>,
 }
 
-/// A parameter or a result.
+/// A parameter, a result or a field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Value {
     /// Its name; that of an optional parameter ends in `?`.
@@ -49,11 +75,11 @@ pub struct Value {
     pub text: String,
 }
 
-impl Entry {
-    /// The first line of the description, whole if it is one sentence on several lines.
+impl Text {
+    /// The first sentence, without its full stop.
     pub fn summary(&self) -> String {
         let lines: Vec<&str> =
-            self.text.iter().map(String::as_str).take_while(|line| !line.is_empty()).collect();
+            self.prose.iter().map(String::as_str).take_while(|line| !line.is_empty()).collect();
         let joined = lines.join(" ");
         let end = joined.match_indices(". ").next().map_or(joined.len(), |(at, _)| at + 1);
         let end = joined[..end].find(": `").map_or(end, |at| at + 1);
@@ -61,21 +87,46 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// What it is for, in one sentence.
+    pub fn summary(&self) -> String {
+        match &self.same_as {
+            Some(name) => format!("another name of `{name}`"),
+            None => self.about.summary(),
+        }
+    }
+
+    /// Whether it is known to be a function.
+    pub fn is_function(&self) -> bool {
+        self.parameters.is_some()
+    }
+
+    /// The class of a method.
+    pub fn class(&self) -> Option<&str> {
+        self.name.split_once(':').map(|(class, _)| class)
+    }
+}
+
 /// A comment block while it is read.
 #[derive(Debug, Default)]
 struct Block {
     entry: Entry,
+    /// Its text, line by line, without what belongs to annotations.
+    text: Vec<String>,
     /// `---@class` or another annotation that makes the block describe a type.
     is_type: bool,
     classes: Vec<Class>,
-    /// The result whose meaning may go on in the next line.
+    /// What may go on in the next line.
     open: Option<Open>,
+    in_listing: bool,
+    source: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Open {
     Param,
     Return,
+    Field,
 }
 
 /// Reads a source.
@@ -84,65 +135,105 @@ pub fn parse(source: &str) -> Module {
     let mut block: Option<Block> = None;
     let mut first = true;
     for line in source.lines() {
-        let trimmed = line.trim_start();
-        if let Some(comment) = trimmed.strip_prefix("---") {
+        let code = line.trim_start();
+        if let Some(comment) = code.strip_prefix("---") {
             block.get_or_insert_default().comment(comment);
             continue;
         }
-        let Some(Block { entry, is_type, classes, .. }) = block.take() else {
-            first = first && trimmed.is_empty();
-            continue;
-        };
-        module.classes.extend(classes.into_iter().filter(|class| !class.fields.is_empty()));
-        let declared = declaration(trimmed);
-        if first {
+        let block = block.take();
+        let described = block.as_ref().is_some_and(|block| !block.is_type || !block.classes.is_empty());
+        match block {
             // A comment at the very top is about the module, whatever comes next.
-            module.text = without_blank_ends(entry.text);
-            first = false;
-        } else if let Some((name, parameters)) = declared.filter(|_| !is_type) {
-            module.add(entry, name, parameters);
+            Some(block) if first && !block.is_type => module.about = text::parts(&block.text),
+            Some(block) if block.is_type => module.add_type(block, code),
+            Some(block) => module.add(block, code),
+            None => {}
         }
+        first = first && !described && (code.is_empty() || code.starts_with("--"));
+        module.add_same(code);
+    }
+    // Types may end a source.
+    if let Some(block) = block.filter(|block| block.is_type) {
+        module.add_type(block, "");
     }
     module
 }
 
 impl Module {
-    fn add(&mut self, mut entry: Entry, name: &str, parameters: Option<Vec<String>>) {
-        entry.text = without_blank_ends(entry.text);
-        if entry.text.is_empty() && entry.params.is_empty() && entry.returns.is_empty() {
+    fn add(&mut self, block: Block, code: &str) {
+        let Some(declared) = line::declaration(code) else { return };
+        let mut entry = block.entry;
+        entry.about = text::parts(&block.text);
+        let annotated = !(entry.params.is_empty() && entry.returns.is_empty());
+        if entry.about == Text::default() && !annotated && entry.kind.is_none() {
             return;
         }
-        let annotated = !(entry.params.is_empty() && entry.returns.is_empty());
-        entry.parameters = parameters.or_else(|| {
-            // A native function: what is annotated is all there is to know.
+        // Of a native function, and of one that hands on whatever it is given, what is annotated is
+        // all there is to know.
+        let declared_here = declared.parameters.filter(|names| !annotated || names != &["..."]);
+        entry.parameters = declared_here.or_else(|| {
             let bare = |value: &Value| value.name.trim_end_matches('?').to_owned();
             annotated.then(|| entry.params.iter().map(bare).collect())
         });
-        entry.name = name.to_owned();
+        entry.name = declared.name;
+        entry.literal = declared.literal;
+        entry.source = block.source;
         self.entries.push(entry);
+    }
+
+    fn add_type(&mut self, block: Block, code: &str) {
+        let kind = Type {
+            about: text::parts(&block.text),
+            classes: block.classes,
+            variable: line::local_variable(code).map(str::to_owned),
+            source: block.source,
+        };
+        // A class that is a global variable: this is described too.
+        let global = line::declaration(code).filter(|declared| !declared.name.contains(['.', ':', ' ']));
+        if let (Some(declared), Some(class)) = (global, kind.classes.first()) {
+            let (about, source) = (kind.about.clone(), kind.source.clone());
+            let class = Some(class.name.clone());
+            self.entries.push(Entry { name: declared.name, about, kind: class, source, ..Entry::default() });
+        }
+        self.types.push(kind);
+    }
+
+    /// Other names that a line gives to what is described.
+    fn add_same(&mut self, code: &str) {
+        for (name, other) in line::same_names(code) {
+            if self.entries.iter().any(|entry| entry.name == name) {
+                continue;
+            }
+            let Some(original) = self.entries.iter().find(|entry| entry.name == other) else { continue };
+            let entry = Entry { name, same_as: Some(other), source: Vec::new(), ..original.clone() };
+            self.entries.push(entry);
+        }
     }
 }
 
 impl Block {
     fn comment(&mut self, comment: &str) {
-        if let Some(annotation) = comment.strip_prefix('@') {
+        self.source.push(format!("---{comment}"));
+        if let Some(annotation) = comment.strip_prefix('@').filter(|_| !self.in_listing) {
             self.annotation(annotation);
             return;
         }
         // One blank separates the dashes from the text; more of them are the text's.
         let text = comment.strip_prefix(' ').unwrap_or(comment).trim_end();
+        if text.starts_with("```") {
+            self.in_listing = !self.in_listing;
+        }
         let last = match self.open {
             Some(Open::Param) => self.entry.params.last_mut(),
             Some(Open::Return) => self.entry.returns.last_mut(),
+            Some(Open::Field) => self.classes.last_mut().and_then(|class| class.fields.last_mut()),
             None => None,
         };
-        match last {
-            Some(value) if !text.is_empty() && !text.starts_with("Example") => {
-                value.text = format!("{} {text}", value.text).trim().to_owned();
-            }
-            _ => {
+        match last.filter(|_| !text::stands_alone(text)) {
+            Some(value) => value.text = format!("{} {text}", value.text).trim().to_owned(),
+            None => {
                 self.open = None;
-                self.entry.text.push(text.to_owned());
+                self.text.push(text.to_owned());
             }
         }
     }
@@ -153,8 +244,12 @@ impl Block {
         self.open = None;
         match word {
             "param" => {
-                self.entry.params.push(named_value(rest));
+                self.entry.params.push(line::named_value(rest));
                 self.open = Some(Open::Param);
+            }
+            "return" => {
+                self.entry.returns.push(line::result_value(rest));
+                self.open = Some(Open::Return);
             }
             "class" => {
                 self.is_type = true;
@@ -164,109 +259,16 @@ impl Block {
             "field" => {
                 self.is_type = true;
                 if let Some(class) = self.classes.last_mut() {
-                    class.fields.push(named_value(rest));
+                    class.fields.push(line::named_value(rest));
                 }
-            }
-            "return" => {
-                let (kind, rest) = split_type(rest);
-                // `---@return TYPE NAME MEANING`, or `# MEANING` without a name.
-                let (name, text) = match rest.strip_prefix('#') {
-                    Some(text) => ("", text),
-                    None => rest.split_once(' ').unwrap_or((rest, "")),
-                };
-                self.entry.returns.push(Value {
-                    name: name.to_owned(),
-                    kind: kind.to_owned(),
-                    text: meaning(text),
-                });
-                self.open = Some(Open::Return);
+                self.open = Some(Open::Field);
             }
             "async" => self.entry.waits = true,
+            "type" => self.entry.kind = Some(rest.to_owned()),
             "alias" | "meta" | "enum" => self.is_type = true,
             _ => {}
         }
     }
-}
-
-/// `NAME TYPE MEANING`, where NAME or TYPE ends in `?` if the value may be absent.
-fn named_value(text: &str) -> Value {
-    let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
-    let (kind, text) = split_type(rest.trim_start());
-    let optional = name.ends_with('?') || kind.ends_with('?');
-    let name = format!("{}{}", name.trim_end_matches('?'), if optional { "?" } else { "" });
-    Value { name, kind: kind.trim_end_matches('?').to_owned(), text: meaning(text) }
-}
-
-fn meaning(text: &str) -> String {
-    text.trim().trim_start_matches('#').trim().to_owned()
-}
-
-/// Splits `TYPE rest` where the type ends: at a blank outside of brackets and quotes, which is
-/// not beside a `|`, a `,` inside of `fun(...)` or the `:` before a function's result.
-fn split_type(text: &str) -> (&str, &str) {
-    let bytes = text.as_bytes();
-    let (mut depth, mut quote) = (0_i32, None);
-    for (at, &byte) in bytes.iter().enumerate() {
-        match (quote, byte) {
-            (Some(open), _) if byte == open => quote = None,
-            (Some(_), _) => {}
-            (None, b'"' | b'\'' | b'`') => quote = Some(byte),
-            (None, b'(' | b'{' | b'[' | b'<') => depth += 1,
-            (None, b')' | b'}' | b']' | b'>') => depth -= 1,
-            (None, b' ') if depth == 0 => {
-                let before = text[..at].trim_end();
-                let after = text[at..].trim_start();
-                if !before.ends_with(['|', ':']) && !after.starts_with('|') {
-                    return (before, after);
-                }
-            }
-            (None, _) => {}
-        }
-    }
-    (text, "")
-}
-
-/// Name and parameters that a line of code gives a module's function or value:
-/// `function M.name(a, b)`, `M.name = ...`, or `name = ...,` in a table.
-fn declaration(line: &str) -> Option<(&str, Option<Vec<String>>)> {
-    if let Some(rest) = line.strip_prefix("function ") {
-        let (path, rest) = rest.split_once('(')?;
-        let (parameters, _) = rest.split_once(')')?;
-        return Some((local_name(path), Some(list(parameters))));
-    }
-    let (name, value) = line.split_once('=')?;
-    let name = name.trim();
-    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.".contains(c));
-    if !plain || value.starts_with('=') {
-        return None;
-    }
-    let parameters = value.trim().strip_prefix("function").and_then(|rest| {
-        let (parameters, _) = rest.trim_start().strip_prefix('(')?.split_once(')')?;
-        Some(list(parameters))
-    });
-    Some((local_name(name), parameters))
-}
-
-/// Without the name of the module's own table, which is one letter (`M`) or in small letters;
-/// the name of a class stays.
-fn local_name(path: &str) -> &str {
-    match path.split_once('.') {
-        Some((_, name)) => name,
-        None => path,
-    }
-}
-
-fn list(parameters: &str) -> Vec<String> {
-    parameters.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
-}
-
-fn without_blank_ends(mut lines: Vec<String>) -> Vec<String> {
-    while lines.last().is_some_and(String::is_empty) {
-        lines.pop();
-    }
-    let blank = lines.iter().take_while(|line| line.is_empty()).count();
-    lines.drain(..blank);
-    lines
 }
 
 #[cfg(test)]
@@ -318,8 +320,8 @@ return M
 
     #[test]
     fn the_top_comment_is_the_modules() {
-        assert_eq!(parse(SOURCE).text, ["Queues and such.", "Times are in seconds."]);
-        assert_eq!(parse("local M = {}\n--- Of f.\nfunction M.f() end").text, [""; 0]);
+        assert_eq!(parse(SOURCE).about.prose, ["Queues and such.", "Times are in seconds."]);
+        assert_eq!(parse("local M = {}\n--- Of f.\nfunction M.f() end").about, Text::default());
         assert_eq!(parse(""), Module::default());
     }
 
@@ -342,8 +344,10 @@ return M
         ];
         assert_eq!(wait.params, expected);
         assert_eq!(wait.returns, [value("ok", "boolean", ""), value("reason", "\"timeout\"|nil", "why not")]);
-        assert_eq!(wait.text[0], "Waits for something. Does not hurry.");
-        assert_eq!(wait.text.last().unwrap(), "Example: `M.wait(\"b\", 1)` --> false, \"timeout\"");
+        assert_eq!(wait.about.prose, ["Waits for something. Does not hurry."]);
+        let lines: Vec<&String> = wait.about.examples.iter().flat_map(|example| &example.lines).collect();
+        assert_eq!(lines, ["M.wait(\"a\")  --> true", "M.wait(\"b\", 1)  --> false, \"timeout\""]);
+        assert_eq!(wait.source.len(), 11, "{:?}", wait.source);
         assert_eq!(wait.summary(), "Waits for something");
     }
 
@@ -357,15 +361,23 @@ return M
     }
 
     #[test]
-    fn types_with_fields_are_told() {
-        let thing = Class { name: "queue.Thing".into(), fields: vec![value("size", "integer", "")] };
-        assert_eq!(parse(SOURCE).classes, [thing]);
+    fn types_are_told_with_what_stands_for_them() {
+        let told = parse(
+            "local x\n--- One.\n---@class queue.Thing: other\n---@field size integer? in bytes,\n--- or so\nlocal Thing = {}",
+        );
+        let [thing] = &told.types[..] else { panic!("{told:?}") };
+        let fields = vec![value("size?", "integer", "in bytes, or so")];
+        assert_eq!(thing.classes, [Class { name: "queue.Thing".into(), fields }]);
+        assert_eq!((thing.variable.as_deref(), thing.about.prose.len()), (Some("Thing"), 1));
     }
 
     #[test]
-    fn types_end_where_they_should() {
-        assert_eq!(split_type("table<string, integer> the counts"), ("table<string, integer>", "the counts"));
-        assert_eq!(split_type("\"a b\" | \"c\" which"), ("\"a b\" | \"c\"", "which"));
-        assert_eq!(split_type("number"), ("number", ""));
+    fn other_names_of_the_same() {
+        let module =
+            parse("local M = {}\n--- Runs.\nfunction M.run(f) end\n\nM.loop = M.run\nM.gone = M.unknown\n");
+        let [run, again] = &module.entries[..] else { panic!("{module:?}") };
+        assert_eq!(again.name, "loop");
+        assert_eq!(again.same_as.as_deref(), Some("run"));
+        assert_eq!((again.summary(), &again.parameters), ("another name of `run`".into(), &run.parameters));
     }
 }

@@ -11,6 +11,7 @@ use crate::event::{Ending, Event, StopCause, What};
 use crate::failure::Failure;
 use crate::ledger::Ledger;
 use crate::reporter::{Reporters, Trouble};
+use crate::trace::Sources;
 
 /// How often the progress line moves and logs reach their files.
 const TICK: Duration = Duration::from_millis(100);
@@ -51,6 +52,8 @@ pub struct Plan {
     pub workers: u32,
     /// How many instances there are.
     pub instances: u32,
+    /// The program's files, for its errors.
+    pub sources: Sources,
 }
 
 /// What is to be done after an input.
@@ -181,7 +184,9 @@ impl Dispatcher {
 
     fn on_input(&mut self, input: Input, now: Duration) -> Vec<Action> {
         match input {
-            Input::Report(report) => vec![self.publish(Event::from_report(report, self.plan.start))],
+            Input::Report(report) => {
+                vec![self.publish(Event::from_report(report, self.plan.start, &self.plan.sources))]
+            }
             Input::Interrupt => match self.phase {
                 Phase::Running => self.stop(StopCause::Interrupted, now),
                 // A second signal, or one after the time limit: do not wait for anyone.
@@ -242,7 +247,8 @@ mod tests {
     const S: fn(u64) -> Duration = Duration::from_secs;
 
     fn dispatcher(time_limit: Option<Duration>) -> Dispatcher {
-        Dispatcher::new(Plan { start: S(1000), time_limit, slice: Some(S(2)), workers: 2, instances: 2 })
+        let (slice, sources) = (Some(S(2)), Sources::default());
+        Dispatcher::new(Plan { start: S(1000), time_limit, slice, workers: 2, instances: 2, sources })
     }
 
     fn start_both(run: &mut Dispatcher) {

@@ -2,25 +2,29 @@
 //! and never move. Commands go to a worker through a channel and a wake-up; reports of all come
 //! back through one channel. The only place that knows the runtime's worker.
 
+mod prompts;
+
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use splay_runtime::host::{EndReason, InstanceConfig, InstanceNumber, Report, Stream, WorkerConfig};
 use splay_runtime::real::{RealDriver, Waker};
+use splay_runtime::vm::Interrupter;
 use splay_runtime::worker::{Step, Worker};
 use splay_simulator::{NetworkConfig, VirtualDriver};
 
 use crate::dispatcher::Input;
 use crate::failure::{Failure, STATUS_INTERRUPTED};
 use crate::interrupt;
+pub use prompts::{Command, Prompts};
 
 /// What the workers are to do.
 #[derive(Debug, Clone)]
@@ -31,22 +35,29 @@ pub struct EngineConfig {
     pub instances: u32,
     /// What holds for all instances of a worker.
     pub worker: WorkerConfig,
+    /// Instances live on when they have nothing to run: their user is at a prompt.
+    pub keep: bool,
 }
 
 /// Tells how an instance is set up.
 type Configure = dyn Fn(InstanceNumber) -> InstanceConfig + Send + Sync;
 
+/// Hears what workers report, on their threads.
+type Tell = dyn Fn(Input) + Send + Sync;
+
 /// The running workers. They end by themselves when their instances have; dropping this
 /// leaves them alone.
 #[derive(Debug)]
 pub struct Engine {
-    workers: Vec<Handle>,
+    workers: Arc<[Handle]>,
 }
 
 #[derive(Debug)]
 struct Handle {
-    stop: Sender<()>,
+    commands: Sender<Command>,
     waker: Waker,
+    /// Set once the worker's first instance is there, if instances are kept.
+    interrupter: Arc<OnceLock<Interrupter>>,
 }
 
 impl Engine {
@@ -54,14 +65,17 @@ impl Engine {
     pub fn start(
         config: EngineConfig,
         configure: impl Fn(InstanceNumber) -> InstanceConfig + Send + Sync + 'static,
-        inputs: Sender<Input>,
+        tell: impl Fn(Input) + Send + Sync + 'static,
     ) -> Result<Engine, Failure> {
         let configure: Arc<Configure> = Arc::new(configure);
+        let tell: Arc<Tell> = Arc::new(tell);
         let start = |index: u32| {
-            let (stop, stopped) = crossbeam_channel::unbounded();
+            let (commands, commanded) = crossbeam_channel::unbounded();
+            let interrupter = Arc::new(OnceLock::new());
+            let keep = config.keep.then(|| interrupter.clone());
             let (ready, became_ready) = crossbeam_channel::bounded(1);
             let configure = configure.clone();
-            let inputs = inputs.clone();
+            let tell = tell.clone();
             let config = config.clone();
             let body = move || {
                 let driver = match RealDriver::new() {
@@ -70,18 +84,18 @@ impl Engine {
                 };
                 let _ = ready.send(Ok(driver.waker()));
                 let mine = (index + 1..=config.instances).step_by(config.workers as usize);
-                let worker = Worker::new(Box::new(driver), config.worker, reports_to(inputs.clone()));
-                let work = AssertUnwindSafe(|| work(worker, mine, &*configure, &stopped));
+                let worker = Worker::new(Box::new(driver), config.worker, reports_to(tell.clone()));
+                let work = AssertUnwindSafe(|| work(worker, mine, &*configure, keep, &commanded));
                 let outcome = match catch_unwind(work) {
                     Ok(outcome) => outcome.map_err(|error| error.to_string()),
                     Err(panic) => Err(panic_text(&*panic)),
                 };
-                let _ = inputs.send(Input::WorkerDone { outcome });
+                tell(Input::WorkerDone { outcome });
             };
             let name = format!("worker-{}", index + 1);
             thread::Builder::new().name(name).spawn(body).map_err(Failure::Worker)?;
             let waker = became_ready.recv().expect("a worker answers first").map_err(Failure::Worker)?;
-            Ok(Handle { stop, waker })
+            Ok(Handle { commands, waker, interrupter })
         };
         let workers = (0..config.workers).map(start).collect::<Result<_, Failure>>()?;
         Ok(Engine { workers })
@@ -89,17 +103,21 @@ impl Engine {
 
     /// Tells every worker to stop its instances, and to start no more. Does not wait.
     pub fn stop(&self) {
-        for worker in &self.workers {
+        for worker in self.workers.iter() {
             // A worker that has ended does not listen.
-            let _ = worker.stop.send(());
+            let _ = worker.commands.send(Command::Stop);
             worker.waker.wake();
         }
     }
+
+    /// What prompts ask the workers through.
+    pub fn prompts(&self) -> Prompts {
+        Prompts::new(self.workers.clone())
+    }
 }
 
-fn reports_to(inputs: Sender<Input>) -> Box<dyn FnMut(Report)> {
-    // Once the dispatcher is gone, the process is about to end: nobody needs the report.
-    Box::new(move |report| drop(inputs.send(Input::Report(report))))
+fn reports_to(tell: Arc<Tell>) -> Box<dyn FnMut(Report)> {
+    Box::new(move |report| tell(Input::Report(report)))
 }
 
 /// One worker's life.
@@ -107,25 +125,37 @@ fn work(
     mut worker: Worker,
     mine: impl Iterator<Item = InstanceNumber>,
     configure: &Configure,
-    stop: &Receiver<()>,
+    keep: Option<Arc<OnceLock<Interrupter>>>,
+    commands: &Receiver<Command>,
 ) -> std::io::Result<()> {
     let mut started = Vec::new();
+    // Prompts may ask of instances that are not there yet.
+    let mut early: Vec<Command> = Vec::new();
     for number in mine {
-        if stop.try_recv().is_ok() {
+        early.extend(commands.try_iter());
+        if early.iter().any(|command| matches!(command, Command::Stop)) {
             return wind_up(worker, &started);
         }
         worker.start(number, configure(number));
+        if let Some(interrupter) = &keep {
+            worker.keep(number);
+            worker.interrupter(number).map(|first| interrupter.set(first));
+        }
         started.push(number);
         // The first instances get on while the last are still being set up.
         worker.step(Some(Duration::ZERO))?;
+    }
+    // What was said while the last one started may have woken nobody.
+    if prompts::obey(&mut worker, early.into_iter().chain(commands.try_iter())) {
+        return wind_up(worker, &started);
     }
     while worker.live() > 0 {
         let step = worker.step(None)?;
         let told = match step {
             Step::Empty => break,
             // Nothing but a command can ever happen to these instances.
-            Step::Idle => stop.recv().is_ok(),
-            Step::Progress | Step::Woken => stop.try_recv().is_ok(),
+            Step::Idle => prompts::wait_and_obey(&mut worker, commands),
+            Step::Progress | Step::Woken => prompts::obey(&mut worker, commands.try_iter()),
         };
         if told {
             return wind_up(worker, &started);

@@ -8,6 +8,8 @@ use serde::{Serialize, Serializer};
 use splay_runtime::host::{EndReason, InstanceNumber, Report, Stream, Usage};
 use splay_runtime::view::View;
 
+use crate::trace::Sources;
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event {
@@ -177,16 +179,21 @@ impl fmt::Display for StopCause {
 }
 
 impl Event {
-    /// A worker's report as an event; `start` is when the run began, since 1970.
-    pub fn from_report(report: Report, start: Duration) -> Event {
+    /// A worker's report as an event; `start` is when the run began, since 1970. Errors point into
+    /// the program's `sources`.
+    pub fn from_report(report: Report, start: Duration, sources: &Sources) -> Event {
         let (at, what) = match report {
             Report::Started { instance, at } => (at, What::Started { instance }),
             Report::Output { instance, at, stream, line } => (at, What::Output { instance, stream, line }),
             Report::ThreadDied { instance, at, error, cut } => {
-                (at, What::ThreadDied { instance, error, cut })
+                (at, What::ThreadDied { instance, error: sources.point(&error), cut })
             }
             Report::Viewed { instance, at, view } => (at, What::Viewed { instance, view }),
             Report::Ended { instance, at, reason, usage } => {
+                let reason = match reason {
+                    EndReason::Error(message) => EndReason::Error(sources.point(&message)),
+                    other => other,
+                };
                 (at, What::Ended { instance, ending: reason.into(), usage })
             }
         };

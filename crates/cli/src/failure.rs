@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use splay_protocol::ListError;
 use splay_runtime::program::ProgramError;
 
+use crate::excerpt::excerpt;
 use crate::plot::{Kind, PlotError};
 
 /// An instance of a run failed.
@@ -18,7 +19,8 @@ pub const STATUS_INTERRUPTED: u8 = 130;
 pub const STATUSES: &str = "\
 Exit status:
   0    all instances ended well, or were stopped by --for
-  1    an instance failed: error, exit with another status than 0, or memory limit
+  1    an instance failed: error, exit with another status than 0, or memory limit;
+       or a thread died of an uncaught error, however its instance ended
   2    the command line is wrong
   3    the application's file is missing or unreadable
   4    the application's file is not valid Lua
@@ -89,6 +91,9 @@ pub enum Failure {
     /// There is nothing by the name asked for.
     #[error("{0}")]
     NotFound(String),
+    /// There is no run, or no instance of it, to open a prompt on.
+    #[error("{0}")]
+    Unreachable(String),
     /// A folder cannot be looked into.
     #[error("read the folder `{path}`: {source}")]
     Folder {
@@ -116,8 +121,8 @@ pub enum Failure {
     /// The standard output cannot be written.
     #[error("write to standard output: {0}")]
     Output(#[source] io::Error),
-    /// The program on standard input cannot be read.
-    #[error("read the program from standard input: {0}")]
+    /// Standard input cannot be read.
+    #[error("read standard input: {0}")]
     Input(#[source] io::Error),
     /// A worker cannot be set up.
     #[error("start a worker: {0}")]
@@ -133,7 +138,8 @@ impl Failure {
             Failure::Program(ProgramError::Read { .. })
             | Failure::Folder { .. }
             | Failure::View { .. }
-            | Failure::Input(_) => 3,
+            | Failure::Input(_)
+            | Failure::Unreachable(_) => 3,
             Failure::Program(_) => 4,
             Failure::PortTaken { .. } | Failure::Port { .. } | Failure::Descriptors { .. } => 5,
             Failure::Write { .. } | Failure::Plot { .. } | Failure::Output(_) => 6,
@@ -171,10 +177,9 @@ fn explain(error: &ProgramError) -> String {
             _ => format!("cannot read {}: {source}", path.display()),
         },
         ProgramError::Syntax { message } => match source_line(message) {
-            Some((number, text)) => {
-                let number = number.to_string();
-                let margin = " ".repeat(number.len());
-                format!("{message}\n {margin} |\n {number} | {text}\n {margin} |")
+            Some((number, line)) => {
+                let shown = excerpt(number, &line, None);
+                format!("{message}\n{}", shown.trim_end())
             }
             None => message.clone(),
         },
@@ -190,10 +195,7 @@ fn source_line(message: &str) -> Option<(usize, String)> {
     })?;
     let source = std::fs::read(path).ok()?;
     let line = source.split(|&byte| byte == b'\n').nth(number.checked_sub(1)?)?;
-    // A tab is as wide as the terminal likes; a long line (generated code) would bury the message.
-    let text: String =
-        String::from_utf8_lossy(line).trim_end().replace('\t', "  ").chars().take(160).collect();
-    Some((number, text))
+    Some((number, String::from_utf8_lossy(line).into_owned()))
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ pub struct Ledger {
     exited: u32,
     failed: u32,
     lines: u64,
+    thread_errors: u64,
     cause: Option<StopCause>,
     broken: bool,
     latest: Duration,
@@ -47,6 +48,7 @@ impl Ledger {
             exited: 0,
             failed: 0,
             lines: 0,
+            thread_errors: 0,
             cause: None,
             broken: false,
             latest: Duration::ZERO,
@@ -66,6 +68,7 @@ impl Ledger {
                 self.lines += 1;
             }
             What::ThreadDied { instance, error, .. } => {
+                self.thread_errors += 1;
                 let entry = self.entry(*instance);
                 entry.thread_errors += 1;
                 entry.first_thread_error.get_or_insert_with(|| reason(error).to_owned());
@@ -163,12 +166,13 @@ impl Ledger {
         })
     }
 
-    /// The command's exit status.
+    /// The command's exit status. A thread that died of an uncaught error counts: an instance whose
+    /// server could not be started may well end as if nothing had happened.
     pub fn status(&self) -> u8 {
         match self.cause {
             _ if self.broken => STATUS_BROKEN,
             Some(StopCause::Interrupted | StopCause::OutputClosed) => STATUS_INTERRUPTED,
-            _ if self.failed > 0 => STATUS_INSTANCE_FAILED,
+            _ if self.failed > 0 || self.thread_errors > 0 => STATUS_INSTANCE_FAILED,
             _ => 0,
         }
     }
@@ -234,5 +238,6 @@ mod tests {
         let (_, entry) = ledger.instances().next().unwrap();
         assert_eq!(entry.first_thread_error.as_deref(), Some("a.lua:1: one"));
         assert_eq!(entry.thread_errors, 2);
+        assert_eq!(ledger.status(), STATUS_INSTANCE_FAILED);
     }
 }

@@ -1,20 +1,28 @@
 //! The `splay` command.
 
 mod annotations;
+mod attach;
+mod catalogue;
+mod check;
 mod command;
 mod diagnostics;
 mod dispatcher;
 mod engine;
 mod event;
+mod excerpt;
 mod failure;
 mod interrupt;
 mod ledger;
+mod likeness;
 mod options;
 mod plot;
 mod preflight;
+mod prompt;
 mod quantity;
+mod reference;
 mod reporter;
 mod results;
+mod trace;
 
 use std::process::ExitCode;
 

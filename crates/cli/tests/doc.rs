@@ -48,7 +48,9 @@ fn a_function_is_shown_whole() {
     for told in [
         "splay.events.wait(event, timeout?)\n",
         "  Waits for an event.\n",
-        "Example: `events.wait(\"ready\", 1)` --> true, 42",
+        "\nExample\n  events.thread(function() events.fire(\"ready\", 42) end)\n  events.wait(\"ready\", 1)  --> true, 42\n",
+        "\nErrors\n  `false, \"timeout\"` after the timeout",
+        "\n  since 0.1, manual: 'splay.events'\n",
         "It may wait",
         "\nParameters\n  event: any",
         "timeout?: number  seconds",
@@ -68,6 +70,57 @@ fn methods_and_bare_names() {
     for module in ["splay.rpc.ecall", "splay.urpc.ecall", "splay.rpcq.ecall"] {
         assert!(out.contains(module), "{module} in {out}");
     }
+}
+
+#[test]
+fn globals_are_told_with_their_fields() {
+    let job = doc(&["job"]).ended(0).out;
+    assert!(job.starts_with("job   (global)\n") && job.contains("\nType\n  splay.Job\n"), "{job}");
+    assert!(job.contains("  job.nodes ") && job.contains("  job.get_live_nodes() "), "{job}");
+    let nodes = doc(&["job.nodes"]).ended(0).out;
+    assert!(nodes.contains("  #job.nodes()       --> 3\n"), "{nodes}");
+    assert!(nodes.contains("manual: 'Local execution vs. deployement over a testbed'"), "{nodes}");
+    assert!(doc(&["job.node"]).ended(1).err.contains("job.nodes"));
+}
+
+#[test]
+fn other_names_and_native_functions() {
+    let again = doc(&["events.loop"]).ended(0).out;
+    assert!(again.contains("Another name of `run`."), "{again}");
+    let select = doc(&["socket.select"]).ended(0).out;
+    assert!(select.starts_with("splay.socket.select(readers?, writers?, timeout?)\n"), "{select}");
+    assert!(doc(&["url.parse"]).ended(0).out.starts_with("socket.url.parse("));
+    let reasons = doc(&["ftp.get"]).ended(0).out;
+    assert!(!reasons.contains("../errors.md"), "{reasons}");
+}
+
+#[test]
+fn fields_of_objects_are_found() {
+    for name in ["log.debug", "log:debug", "splay.log.Object.debug"] {
+        let debug = doc(&[name]).ended(0).out;
+        assert!(debug.starts_with("splay.log.Object.debug   (objects of splay.log)\n"), "{debug}");
+        assert!(debug.contains("logs at level 1") && debug.contains("l_o:warn(\"low\")"), "{debug}");
+    }
+    assert!(doc(&["queue.insert"]).ended(0).out.contains("adds at the end"));
+    doc(&["queue.inserted"]).ended(1);
+}
+
+#[test]
+fn everything_is_there_as_json() {
+    let all: serde_json::Value = serde_json::from_str(&doc(&["--json"]).ended(0).out).expect("JSON");
+    let modules = all["modules"].as_array().expect("a list");
+    let queue = modules.iter().find(|module| module["name"] == "splay.queue").expect("is there");
+    assert_eq!(queue["entries"][0]["name"], "new");
+    assert_eq!(queue["entries"][0]["parameters"], serde_json::json!([]));
+}
+
+#[test]
+fn documents_are_written_or_the_reason_told() {
+    let place = Place::new();
+    place.write("file", "");
+    let outcome = Outcome::of(place.splay(&["doc", "--stubs", "file/stubs"])).ended(6);
+    assert!(outcome.err.contains("file/stubs"), "{outcome:?}");
+    Outcome::of(place.splay(&["doc", "--stubs", "a", "--json"])).ended(2);
 }
 
 #[test]

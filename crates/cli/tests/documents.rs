@@ -4,6 +4,8 @@ mod support;
 
 use support::{Outcome, Place};
 
+const COMMANDS: [&str; 9] = ["run", "lua", "repl", "attach", "new", "test", "doc", "completions", "man"];
+
 #[test]
 fn every_help_has_examples() {
     let place = Place::new();
@@ -16,6 +18,9 @@ fn every_help_has_examples() {
         &["test", "--help"],
         &["new", "--help"],
         &["doc", "--help"],
+        &["repl", "--help"],
+        &["attach", "--help"],
+        &["check", "--help"],
     ] {
         let outcome = Outcome::of(place.splay(words)).ended(0);
         assert!(outcome.out.contains("Examples:"), "{words:?}: {}", outcome.out);
@@ -44,6 +49,9 @@ fn completions_for_each_shell() {
     for shell in ["bash", "zsh", "fish"] {
         let outcome = Outcome::of(place.splay(&["completions", shell])).ended(0);
         assert!(outcome.out.contains("first-port"), "{shell}");
+        for command in COMMANDS {
+            assert!(outcome.out.contains(command), "{shell} does not know {command}");
+        }
     }
     Outcome::of(place.splay(&["completions", "tcl"])).ended(2);
 }
@@ -55,4 +63,20 @@ fn manual_pages() {
     assert!(page.contains(".TH splay 1"), "{page}");
     Outcome::of(place.splay(&["man", "pages"])).ended(0);
     assert!(place.read("pages/splay-run.1").contains("first\\-port"));
+    for command in COMMANDS {
+        assert!(place.read(&format!("pages/splay-{command}.1")).contains("EXTRA"), "{command}");
+    }
+}
+
+#[test]
+fn files_are_completed_as_files() {
+    let place = Place::new();
+    let script = Outcome::of(place.splay(&["completions", "zsh"])).ended(0).out;
+    for line in [
+        "::app -- An application to run first. Its threads go on at the prompt:_files",
+        ":app -- The application'\\''s Lua file:_files",
+        ":_files -/",
+    ] {
+        assert!(script.contains(line), "{line}: {script}");
+    }
 }

@@ -85,9 +85,23 @@ fn a_thread_that_dies_is_told() {
          events.thread(function() error('in a thread') end)\n\
          events.run(function() events.sleep(0.05) print('on') end)",
     );
-    let outcome = place.lua(&["app.lua"], "").ended(0);
+    let outcome = place.lua(&["app.lua"], "").ended(1);
     assert_eq!(outcome.out, "on\n");
     assert_eq!(outcome.err.matches("app.lua:2: in a thread").count(), 1, "{outcome:?}");
+    assert!(
+        outcome.err.contains("\n 2 | events.thread(function() error('in a thread') end)\n"),
+        "{outcome:?}"
+    );
+    // A program that gives a status of its own has the last word.
+    place.write(
+        "app.lua",
+        "events = require('splay.events') events.thread(error)\n\
+        events.run(function() events.sleep(0.05) os.exit(0) end)",
+    );
+    place.lua(&["app.lua"], "").ended(0);
+    place.write("app.lua", "local t\n\nprint(t.x)\n");
+    let outcome = place.lua(&["app.lua"], "").ended(1);
+    assert!(outcome.err.contains(" --> app.lua:3\n   |\n 3 | print(t.x)\n   |\n"), "{outcome:?}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ events.run(function()
   local node = job.nodes[me % n + 1]
   if rpc.call(node, "where") == me % n + 1 then following = node end
   events.sleep(0.3)
-  if arg[1] == "die" and me == 2 then os.exit(9) end
+  if arg and arg[1] == "die" and me == 2 then os.exit(9) end
   if arg[1] == "stay" then events.sleep(100) end
   os.exit(0)
 end)

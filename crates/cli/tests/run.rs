@@ -125,7 +125,7 @@ fn events_exit_is_a_normal_end() {
 }
 
 #[test]
-fn a_thread_that_dies_does_not_fail_its_instance() {
+fn a_thread_that_dies_lets_its_instance_go_on_and_shows_in_the_status() {
     let place = Place::with(
         "events = require('splay.events')\n\
          events.run(function()\n\
@@ -133,10 +133,89 @@ fn a_thread_that_dies_does_not_fail_its_instance() {
            events.sleep(0.05) print('still here')\n\
          end)",
     );
-    let outcome = place.run(1, &[]).ended(0);
+    let outcome = place.run(1, &[]).ended(1);
     assert_eq!(outcome.lines(), ["still here"]);
     assert!(outcome.err.contains("DIE (error: app.lua:4: oops)"), "{outcome:?}");
     assert_eq!(place.summary()["per_instance"][0]["threads_died"], 1);
+    assert_eq!((&place.summary()["failed"], &place.summary()["status"]), (&0.into(), &1.into()));
+}
+
+#[test]
+fn a_server_that_cannot_start_in_a_thread_shows_in_the_status() {
+    let place = Place::with(
+        "require('splay.base')\nlocal rpc = require('splay.rpc')\n\
+         events.run(function()\n  assert(rpc.server(job.me))\n\
+           events.thread(function() assert(rpc.server(job.me)) end)\n\
+           events.sleep(0.05)\n  events.exit()\nend)",
+    );
+    let outcome = place.run(1, &[]).ended(1);
+    assert!(outcome.err.contains("address already in use"), "{outcome:?}");
+    assert!(outcome.err.contains("1 exit 0"), "{outcome:?}");
+}
+
+/// The lines of standard error that are about instances, without their prefixes.
+fn told(outcome: &support::Outcome) -> Vec<&str> {
+    outcome.err.lines().filter(|line| line.starts_with('[')).map(|line| without_prefix(line).1).collect()
+}
+
+#[test]
+fn errors_point_into_the_program() {
+    let place = Place::with(
+        "require 'splay.base'\nlocal lib = require 'lib'\nevents.run(function()\n\
+           events.thread(function() lib.need(nil) end)\n\
+           events.sleep(0.05)\n  misc.split(nil, 3)\nend)\nerror('at the end')",
+    );
+    place.write(
+        "lib.lua",
+        "local M = {}\nfunction M.need(x)\n  if not x then error('no x', 2) end\nend\nreturn M\n",
+    );
+    let outcome = place.run(1, &[]).ended(1);
+    let told: Vec<&str> = told(&outcome).into_iter().map(|line| line.trim_end()).collect();
+    let name = told[0].split(" DIE ").next().unwrap();
+    assert_eq!(told[0], format!("{name} DIE (error: app.lua:4: no x)"));
+    assert_eq!(
+        told[1..12],
+        [
+            " --> app.lua:4",
+            "   |",
+            " 4 | events.thread(function() lib.need(nil) end)",
+            "   |",
+            " raised at ./lib.lua:3",
+            "   |",
+            " 3 |   if not x then error('no x', 2) end",
+            "   |",
+            "stack traceback:",
+            "\t./lib.lua:3: in field 'need'",
+            "\tapp.lua:4: in function <app.lua:4>",
+        ]
+    );
+    // Raised inside a library: the line that called it, and none of the library's.
+    assert!(told[12].contains(" DIE (error: splay/misc.lua:"), "{told:#?}");
+    assert_eq!(
+        told[13..19],
+        [
+            " --> app.lua:6",
+            "   |",
+            " 6 |   misc.split(nil, 3)",
+            "   |",
+            "stack traceback:",
+            "\tapp.lua:6: in function <app.lua:3>"
+        ]
+    );
+    // The main chunk.
+    assert_eq!(
+        told[19..],
+        [
+            "failed: app.lua:8: at the end",
+            " --> app.lua:8",
+            "   |",
+            " 8 | error('at the end')",
+            "   |",
+            "stack traceback:",
+            "\tapp.lua:8: in main chunk"
+        ]
+    );
+    assert!(place.result("instances/1.log").contains(" 6 |   misc.split(nil, 3)"));
 }
 
 #[test]
@@ -149,6 +228,7 @@ fn an_endless_loop_is_cut_and_others_go_on() {
     let outcome = place.run(4, &["--slice", "300ms", "--workers", "1"]).ended(1);
     assert_eq!(outcome.lines(), ["fine"; 3]);
     assert!(outcome.err.contains("app.lua:2:"), "{outcome:?}");
+    assert!(outcome.err.contains(" 2 | if job.position == 1 then while true do end end\n"), "{outcome:?}");
     assert!(place.result("instances/1.log").contains("app.lua:2:"));
 }
 

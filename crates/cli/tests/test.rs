@@ -157,3 +157,24 @@ fn verbose_shows_each_test() {
     let out = test(&place, &["-v"]).ended(0).out;
     assert!(out.starts_with("seen\nok 1 - prints\n1 passed, 0 failed\nok   x_test.lua"), "{out}");
 }
+
+#[test]
+fn failures_show_their_line() {
+    let place = Place::new();
+    place.write(
+        "x_test.lua",
+        &file(
+            "it('a', function()\n  expect(1).equal(2)\nend)\nit('b', function()\n  local t\n  \
+             expect(t.x).equal(2)\nend)",
+        ),
+    );
+    let out = test(&place, &[]).ended(1).out;
+    assert!(
+        out.contains("\n     --> x_test.lua:5\n       |\n     5 |   expect(1).equal(2)\n       |\n"),
+        "{out}"
+    );
+    assert!(out.contains("\n     9 |   expect(t.x).equal(2)\n"), "{out}");
+    place.write("x_test.lua", "local none\nprint(none.x)\n");
+    let out = test(&place, &[]).ended(1).out;
+    assert!(out.contains("\n     2 | print(none.x)\n"), "{out}");
+}

@@ -191,6 +191,11 @@ pub trait Driver {
     fn fill_random(&mut self, out: &mut [u8]);
     /// Name of the (possibly simulated) host.
     fn host_name(&self) -> String;
+    /// Whether time is virtual: everything a program can find out must then follow from the
+    /// driver's seed and the program alone.
+    fn is_virtual(&self) -> bool {
+        false
+    }
 
     /// Creates a socket owned by `owner`.
     fn open(&mut self, owner: Owner, transport: Transport, family: Family) -> io::Result<SocketId>;

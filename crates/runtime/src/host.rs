@@ -129,6 +129,48 @@ pub struct Usage {
     pub thread_errors: u64,
 }
 
+/// Number of an evaluation, chosen by the host: different for each one that goes on in an instance.
+pub type EvaluationNumber = u64;
+
+/// What an evaluation tells (see [`crate::worker::Worker::evaluate`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EvaluationReport {
+    /// A line that its thread wrote, without its newline. It is told here and nowhere else.
+    Output {
+        /// Where to.
+        stream: Stream,
+        /// The line; any bytes.
+        line: Vec<u8>,
+    },
+    /// It is over, and this is the last that is heard of it.
+    Over(EvaluationOutcome),
+}
+
+/// How an evaluation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EvaluationOutcome {
+    /// The values of the expression, or what the chunk returned, in a form for people to read.
+    Values(Vec<String>),
+    /// It is not valid Lua, or it raised an error: the message, and the traceback if there is one.
+    Error(String),
+    /// It was cancelled, or killed by the program.
+    Cancelled,
+    /// The instance ended before it did, or had ended before it began.
+    Ended,
+}
+
+/// Hears what an evaluation tells, on the worker's thread: it must not wait.
+pub type Told = Box<dyn FnMut(EvaluationReport) + Send>;
+
+/// How a line of Lua may go on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Completion {
+    /// Where in the line, in bytes, the word begins that a candidate replaces.
+    pub start: usize,
+    /// The words that fit, in alphabetical order.
+    pub candidates: Vec<String>,
+}
+
 /// What a worker tells its host. Times are wall-clock (or virtual) time since 1970.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {

@@ -53,7 +53,7 @@ impl Program {
         directory: Option<PathBuf>,
     ) -> Result<Program, ProgramError> {
         let prepared = crate::compat::prepare(source);
-        let bytecode = crate::vm::compile_program(&format!("@{name}"), &prepared)
+        let bytecode = crate::vm::compile_alone(&format!("@{name}"), &prepared)
             .map_err(|message| ProgramError::Syntax { message })?;
         let precompiled = prepared.first() == Some(&crate::vm::BYTECODE);
         Ok(Program { name: name.to_owned(), directory, bytecode, precompiled })

@@ -1,6 +1,8 @@
 //! One worker: a driver, the instances that live on it, and the loop that runs them. An instance
 //! never leaves its worker.
 
+mod prompt;
+
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

@@ -13,10 +13,11 @@ use splay_runtime::driver::{
     Driver, Family, OptionName, Owner, Query, Readiness, SocketId, SocketOption, Transport, Wake, Watch,
 };
 
-use crate::network::{Network, NetworkConfig, Time};
+use crate::network::{Network, NetworkConfig, SharedRecorder, Time};
+use crate::recording::Kind;
 
 /// Every simulated world begins on 2000-01-01T00:00:00Z.
-const EPOCH: Duration = Duration::from_secs(946_684_800);
+pub const EPOCH: Duration = Duration::from_secs(946_684_800);
 
 /// What a pass of a program that only yields takes: without it a loop that waits for the clock
 /// by yielding would never end.
@@ -45,6 +46,7 @@ pub struct VirtualDriver {
     waker: VirtualWaker,
     /// The last `poll` found something without moving the clock.
     stood_still: bool,
+    recorder: Option<SharedRecorder>,
 }
 
 impl VirtualDriver {
@@ -56,6 +58,7 @@ impl VirtualDriver {
             random: Xoshiro256PlusPlus::seed_from_u64(seed),
             waker: VirtualWaker::default(),
             stood_still: false,
+            recorder: None,
         }
     }
 
@@ -67,6 +70,12 @@ impl VirtualDriver {
     /// Gives `owner` an address of its own on the simulated network.
     pub fn set_home(&mut self, owner: Owner, address: IpAddr) {
         self.network.set_home(owner, address);
+    }
+
+    /// From now on what instances send and draw is taken down.
+    pub fn record(&mut self, recorder: SharedRecorder) {
+        self.network.record(recorder.clone());
+        self.recorder = Some(recorder);
     }
 
     /// Whether nothing is under way: only a timer or the host can make something happen.
@@ -99,10 +108,17 @@ impl Driver for VirtualDriver {
 
     fn fill_random(&mut self, out: &mut [u8]) {
         self.random.fill_bytes(out);
+        if let Some(recorder) = &self.recorder {
+            recorder.borrow_mut().note(self.now, Kind::Random, 0, &[out]);
+        }
     }
 
     fn host_name(&self) -> String {
         "localhost".to_owned()
+    }
+
+    fn is_virtual(&self) -> bool {
+        true
     }
 
     fn open(&mut self, owner: Owner, transport: Transport, family: Family) -> io::Result<SocketId> {

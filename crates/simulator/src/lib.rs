@@ -16,6 +16,9 @@
 
 mod driver;
 pub mod network;
+pub mod recording;
+pub mod simulation;
 
-pub use driver::{VirtualDriver, VirtualWaker};
+pub use driver::{EPOCH, VirtualDriver, VirtualWaker};
 pub use network::NetworkConfig;
+pub use simulation::{Simulation, SimulationConfig};

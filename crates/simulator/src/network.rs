@@ -4,14 +4,17 @@
 
 mod agenda;
 mod bytes;
+mod packed;
 mod ports;
 mod socket;
 mod tcp;
 mod udp;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use slab::Slab;
@@ -22,7 +25,11 @@ use splay_runtime::real::UNKNOWN_HOST;
 
 use agenda::Agenda;
 pub use agenda::Time;
-use ports::{Binding, Ports};
+use packed::Packed;
+use ports::{Binding, Host, Ports, Side};
+
+use crate::recording::{Kind as Record, Recorder};
+
 use socket::{Kind, Options, Ref, Report, Socket, error};
 
 /// What the simulated network is like.
@@ -53,7 +60,7 @@ impl Default for NetworkConfig {
 #[derive(Debug)]
 enum Event {
     /// A connection request reaches `to`.
-    Request { client: Ref, from: SocketAddr, to: SocketAddr, attempt: u32 },
+    Request { client: Ref, from: SocketAddr, to: SocketAddr, at: Option<Host>, attempt: u32 },
     /// The answer to a request reaches the client: its server end, or why there is none.
     Answer { client: Ref, result: Result<Ref, i32> },
     /// Bytes of a stream.
@@ -65,7 +72,7 @@ enum Event {
     /// The receiver has made room for a sender that waited for it.
     Room { to: Ref },
     /// A datagram reaches `to`.
-    Datagram { sender: Ref, from: SocketAddr, to: SocketAddr, bytes: Box<[u8]> },
+    Datagram { sender: Ref, from: SocketAddr, to: SocketAddr, at: Option<Host>, bytes: Box<[u8]> },
     /// Nobody was there to take a datagram of a socket with a fixed peer.
     Unreachable { to: Ref },
     /// The name service has answered.
@@ -84,10 +91,17 @@ pub struct Network {
     answers: Vec<Wake>,
     latency: Time,
     name_latency: Time,
-    addresses: BTreeSet<IpAddr>,
-    homes: BTreeMap<Owner, IpAddr>,
+    /// Who answers at an address, besides the loopback ones.
+    addresses: BTreeMap<IpAddr, Host>,
+    /// By owner: its host and that host's address.
+    homes: Vec<Option<(Host, IpAddr)>>,
     names: BTreeMap<String, Vec<IpAddr>>,
+    /// Takes down what is sent, if anyone wants to know.
+    recorder: Option<SharedRecorder>,
 }
+
+/// A recorder that the driver and the host of a simulation share.
+pub type SharedRecorder = Rc<RefCell<Recorder>>;
 
 /// Nanoseconds of a duration; 584 years fit.
 fn nanoseconds(duration: Duration) -> Time {
@@ -117,16 +131,67 @@ impl Network {
             answers: Vec::new(),
             latency: nanoseconds(config.latency),
             name_latency: nanoseconds(config.name_latency),
-            addresses: config.addresses.iter().copied().collect(),
-            homes: BTreeMap::new(),
+            addresses: config.addresses.iter().map(|address| (*address, Host::default())).collect(),
+            homes: Vec::new(),
             names,
+            recorder: None,
         }
     }
 
-    /// Gives `owner` an address of its own: what its sockets that bind to none send from.
+    /// From now on what is sent is taken down.
+    pub fn record(&mut self, recorder: SharedRecorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// Takes down that a packet of an owner's socket leaves.
+    fn note(
+        &self,
+        kind: Record,
+        owner: Owner,
+        what: &[u8],
+        from: SocketAddr,
+        to: SocketAddr,
+        payload: &[u8],
+    ) {
+        if let Some(recorder) = &self.recorder {
+            let (from, to) = (Packed::new(from), Packed::new(to));
+            let parts = [what, from.bytes(), to.bytes(), payload];
+            recorder.borrow_mut().note(self.now, kind, owner.0 + 1, &parts);
+        }
+    }
+
+    /// Gives `owner` an address on a machine of its own (its own ports, its own loopback): what its
+    /// sockets that bind to none send from. Owners with the same address share the machine.
     pub fn set_home(&mut self, owner: Owner, address: IpAddr) {
-        self.addresses.insert(address);
-        self.homes.insert(owner, address);
+        let new = Host(u32::try_from(self.addresses.len()).expect("fewer than 2^32 addresses") + 1);
+        let host = *self.addresses.entry(address).or_insert(new);
+        let index = owner.0 as usize;
+        if self.homes.len() <= index {
+            self.homes.resize(index + 1, None);
+        }
+        self.homes[index] = Some((host, address));
+    }
+
+    fn home(&self, owner: Owner) -> Option<(Host, IpAddr)> {
+        self.homes.get(owner.0 as usize).copied().flatten()
+    }
+
+    fn host_of(&self, owner: Owner) -> Host {
+        self.home(owner).map_or(Host::default(), |(host, _)| host)
+    }
+
+    /// The host that a packet of `owner` for this address reaches.
+    fn host_at(&self, owner: Owner, address: IpAddr) -> Option<Host> {
+        let address = address.to_canonical();
+        match address.is_loopback() {
+            true => Some(self.host_of(owner)),
+            false => self.addresses.get(&address).copied(),
+        }
+    }
+
+    /// The side of a transport that a socket's ports are on.
+    fn side(&self, socket: &Socket) -> Side {
+        (self.host_of(socket.owner), socket.transport())
     }
 
     /// When the next packet arrives, if one is under way.
@@ -173,13 +238,13 @@ impl Network {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Request { client, from, to, attempt } => self.request(client, from, to, attempt),
+            Event::Request { client, from, to, at, attempt } => self.request(client, from, to, at, attempt),
             Event::Answer { client, result } => self.answer(client, result),
             Event::Data { to, from, bytes } => self.data(to, from, bytes),
             Event::End { to } => self.end(to),
             Event::Reset { to } => self.reset(to),
             Event::Room { to } => self.mark(to.id, to.stamp, false, true),
-            Event::Datagram { sender, from, to, bytes } => self.datagram(sender, from, to, bytes),
+            Event::Datagram { sender, from, to, at, bytes } => self.datagram(sender, from, to, at, bytes),
             Event::Unreachable { to } => {
                 if let Some(socket) = self.get_mut(to) {
                     socket.pending = Some(libc::ECONNREFUSED);
@@ -193,12 +258,6 @@ impl Network {
     /// One-way delay between two addresses.
     fn delay(&self, _from: IpAddr, _to: IpAddr) -> Time {
         self.latency
-    }
-
-    /// Whether packets for `address` get somewhere.
-    fn exists(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_loopback() || self.addresses.contains(&address)
     }
 
     fn get(&self, id: SocketId) -> io::Result<&Socket> {
@@ -275,6 +334,11 @@ impl Network {
         })
     }
 
+    /// Whether an address is one of the owner's host.
+    fn may_bind(&self, owner: Owner, ip: IpAddr) -> bool {
+        self.host_at(owner, ip) == Some(self.host_of(owner))
+    }
+
     /// See [`splay_runtime::driver::Driver::bind`].
     pub fn bind(&mut self, id: SocketId, mut address: SocketAddr) -> io::Result<()> {
         let socket = self.get(id)?;
@@ -288,18 +352,18 @@ impl Network {
         }
         let ip = address.ip();
         let takes_groups = socket.transport() == Transport::Udp && ip.is_multicast();
-        if !ip.is_unspecified() && !takes_groups && !self.exists(ip) {
+        if !ip.is_unspecified() && !takes_groups && !self.may_bind(socket.owner, ip) {
             return Err(error(libc::EADDRNOTAVAIL));
         }
-        let transport = socket.transport();
+        let side = self.side(socket);
         let binding = self.claim_of(id)?;
         if address.port() == 0 {
-            let port = self.ports.choose(transport, ip).ok_or_else(|| error(libc::EADDRINUSE))?;
+            let port = self.ports.choose(side, ip).ok_or_else(|| error(libc::EADDRINUSE))?;
             address.set_port(port);
-        } else if !self.ports.is_free(transport, address, &binding) {
+        } else if !self.ports.is_free(side, address, &binding) {
             return Err(error(libc::EADDRINUSE));
         }
-        self.ports.claim(transport, address, binding);
+        self.ports.claim(side, address, binding);
         let socket = self.entry(id)?;
         socket.local = Some(address);
         socket.claimed = true;
@@ -314,8 +378,8 @@ impl Network {
                 IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
             };
         }
-        match self.homes.get(&owner) {
-            Some(home) if home.is_ipv4() == to.is_ipv4() => *home,
+        match self.home(owner) {
+            Some((_, home)) if home.is_ipv4() == to.is_ipv4() => home,
             _ => to,
         }
     }
@@ -340,7 +404,7 @@ impl Network {
     pub fn close(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.try_remove(id.0 as usize) else { return };
         if let Some(local) = socket.local.filter(|_| socket.claimed) {
-            self.ports.release(socket.transport(), local, id);
+            self.ports.release(self.side(&socket), local, id);
         }
         let from = Ref { id, stamp: socket.stamp };
         match socket.kind {
@@ -411,6 +475,13 @@ impl Network {
 
     /// See [`splay_runtime::driver::Driver::resolve`].
     pub fn resolve(&mut self, owner: Owner, query: u64, question: Query) {
+        if let Some(recorder) = &self.recorder {
+            let asked = match &question {
+                Query::Addresses(name) => name.clone(),
+                Query::Name(address) => address.to_string(),
+            };
+            recorder.borrow_mut().note(self.now, Record::Name, owner.0 + 1, &[asked.as_bytes()]);
+        }
         let answer = match question {
             Query::Addresses(name) => self.addresses_of(&name),
             Query::Name(address) => self.name_of(address),

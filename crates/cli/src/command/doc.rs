@@ -1,100 +1,131 @@
-//! `splay doc`: the documentation of the embedded libraries in the terminal. Which sources make
-//! up a module, how a name is found, how an entry is shown; reading sources is
-//! [`crate::annotations`]'s.
+//! `splay doc`: the documentation of the embedded libraries in the terminal. How a name is found and
+//! how an entry is shown; what there is, is [`crate::catalogue`]'s.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use splay_runtime::vm::sources;
+use serde_json::json;
 
-use crate::annotations::{Class, Entry, Module, Value, parse};
+use crate::annotations::{Class, Entry, Example, Module, Text, Value};
+use crate::catalogue::{GLOBALS, Named, catalogue, entries, full_name, is_called};
 use crate::failure::Failure;
+use crate::likeness::distance;
+use crate::reference::{File, examples, pages, signature, stubs};
 
 const EXAMPLES: &str = "\
 Examples:
-  splay doc                all modules
-  splay doc events         what a module offers (`splay.events` likewise)
-  splay doc events.wait    a function
-  splay doc Tcp:receive    a method of a socket
-  splay doc random_pick    a function of whatever module
+  splay doc                     all modules
+  splay doc events              what a module offers (`splay.events` likewise)
+  splay doc events.wait         a function
+  splay doc Tcp:receive         a method of a socket
+  splay doc job.nodes           a global
+  splay doc random_pick         a function of whatever module
+  splay doc --stubs .splay      stubs for editors with a Lua language server (`splay new` writes them)
+  splay doc --json              all of it as JSON
 
-Exit status: 0 found, 1 nothing has this name.";
+Exit status: 0 found or written, 1 nothing has this name, 2 wrong command line, 6 a file cannot be
+written.";
 
 /// Show what a module or a function of the libraries is for.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DocArgs {
-    /// Module, function or method; none: list the modules.
-    #[arg(value_name = "NAME")]
+    /// Module, function, method or global; none: list the modules.
+    #[arg(value_name = "NAME", conflicts_with_all = ["json", "stubs", "markdown", "examples"])]
     name: Option<String>,
+    /// Print what all modules offer as JSON.
+    #[arg(long, conflicts_with_all = ["stubs", "markdown", "examples"])]
+    json: bool,
+    /// Write stubs for editors into this folder; files of that name are replaced.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["markdown", "examples"])]
+    stubs: Option<PathBuf>,
+    /// Write the reference as Markdown into this folder.
+    #[arg(long, value_name = "DIR", hide = true, conflicts_with = "examples")]
+    markdown: Option<PathBuf>,
+    /// Write the examples as tests into this folder.
+    #[arg(long, value_name = "DIR", hide = true)]
+    examples: Option<PathBuf>,
 }
-
-/// Sources that belong to another module than their name says: where their entries are reached.
-const PARTS: &[(&str, &[&str])] = &[
-    ("splay.rpc_common", &["splay.rpc", "splay.urpc", "splay.rpcq"]),
-    ("splay.misc_more", &["splay.misc"]),
-    ("splay.locks", &["splay.events"]),
-    ("splay.socket_more", &["splay.socket"]),
-];
-
-/// Sources that no application requires.
-const INTERNAL: &[&str] =
-    &["splay.compat51", "splay.prelude", "splay.sandbox", "splay.wrapped", "socket.core"];
-
-/// Methods of sockets: they are native, and described for editors.
-const SOCKET_OBJECTS: &str = include_str!("../../../../lualib/meta/socket.lua");
 
 /// Most suggestions for a name that does not exist.
 const SUGGESTIONS: usize = 5;
 
-/// Prints what is known about the name.
+/// Prints what is known about the name, or writes documents.
 pub fn execute(args: DocArgs) -> Result<ExitCode, Failure> {
     let catalogue = catalogue();
-    let text = match &args.name {
-        None => listing(&catalogue),
-        Some(name) => shown(&catalogue, name).ok_or_else(|| unknown(&catalogue, name))?,
-    };
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)?;
+    if let Some(folder) = &args.stubs {
+        write(folder, stubs(&catalogue))?;
+    } else if let Some(folder) = &args.markdown {
+        write(folder, pages(&catalogue))?;
+    } else if let Some(folder) = &args.examples {
+        write(folder, examples(&catalogue))?;
+    } else {
+        let text = match &args.name {
+            None if args.json => format!("{:#}\n", as_json(&catalogue)),
+            None => listing(&catalogue),
+            Some(name) => shown(&catalogue, name).ok_or_else(|| unknown(&catalogue, name))?,
+        };
+        io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A module's name and what its sources say.
-type Named = (&'static str, Module);
+/// Writes the stubs for editors; the folder is made if it is missing.
+pub fn write_stubs(folder: &Path) -> Result<(), Failure> {
+    write(folder, stubs(&catalogue()))
+}
 
-/// All modules an application may require, by name.
-fn catalogue() -> Vec<Named> {
-    let read = |source: &[u8]| parse(&String::from_utf8_lossy(source));
-    let part = |name: &str| PARTS.iter().find(|(part, _)| *part == name);
-    let mut modules: Vec<Named> = sources()
-        .iter()
-        .filter(|(name, _)| part(name).is_none() && !INTERNAL.contains(name))
-        .map(|(name, source)| (*name, read(source)))
-        .collect();
-    let mut add = |name: &str, entries: Vec<Entry>| {
-        let (_, module) =
-            modules.iter_mut().find(|(have, _)| *have == name).expect("parts are of modules that exist");
-        for entry in entries {
-            if module.entries.iter().all(|have| have.name != entry.name) {
-                module.entries.push(entry);
-            }
-        }
-    };
-    for (name, source) in sources() {
-        for whole in part(name).map_or(&[][..], |(_, wholes)| wholes) {
-            add(whole, read(source).entries);
-        }
+fn write(folder: &Path, files: Vec<File>) -> Result<(), Failure> {
+    for file in files {
+        let path = folder.join(&file.path);
+        let parent = path.parent().unwrap_or(folder);
+        fs::create_dir_all(parent)
+            .map_err(|source| Failure::Write { path: parent.to_owned(), source })
+            .and_then(|()| {
+                fs::write(&path, &file.text).map_err(|source| Failure::Write { path: path.clone(), source })
+            })?;
     }
-    add("splay.socket", parse(SOCKET_OBJECTS).entries);
-    modules
+    Ok(())
+}
+
+fn as_json(catalogue: &[Named]) -> serde_json::Value {
+    let value = |value: &Value| json!({ "name": value.name, "type": value.kind, "text": value.text });
+    let values = |all: &[Value]| all.iter().map(value).collect::<Vec<_>>();
+    let example = |example: &Example| json!({ "code": example.lines.join("\n"), "not_run": example.not_run });
+    let about = |text: &Text| {
+        json!({
+            "text": text.prose.join("\n"), "errors": text.errors, "since": text.since, "manual": text.manual,
+            "examples": text.examples.iter().map(example).collect::<Vec<_>>(),
+        })
+    };
+    let modules = catalogue.iter().map(|(name, module)| {
+        let entry = |entry: &Entry| {
+            json!({
+                "name": entry.name, "about": about(&entry.about), "function": entry.is_function(),
+                "parameters": entry.parameters, "params": values(&entry.params),
+                "returns": values(&entry.returns), "waits": entry.waits, "same_as": entry.same_as,
+                "type": entry.kind,
+            })
+        };
+        let class = |class: &Class| json!({ "name": class.name, "fields": values(&class.fields) });
+        let types = module.types.iter().map(|kind| {
+            let classes: Vec<_> = kind.classes.iter().map(class).collect();
+            json!({ "about": about(&kind.about), "classes": classes, "variable": kind.variable })
+        });
+        json!({
+            "name": name, "about": about(&module.about), "types": types.collect::<Vec<_>>(),
+            "entries": module.entries.iter().map(entry).collect::<Vec<_>>(),
+        })
+    });
+    json!({ "modules": modules.collect::<Vec<_>>() })
 }
 
 fn listing(catalogue: &[Named]) -> String {
-    let rows = catalogue.iter().map(|(name, module)| {
-        let about = Entry { text: module.text.clone(), ..Entry::default() };
-        ((*name).to_owned(), about.summary())
-    });
+    let rows = catalogue.iter().map(|(name, module)| ((*name).to_owned(), module.about.summary()));
     let mut text = columns(rows.collect());
     text.push_str("\nsplay doc NAME shows a module, or a function: splay doc events.wait\n");
     text
@@ -111,78 +142,127 @@ fn columns(rows: Vec<(String, String)>) -> String {
     text
 }
 
-/// Whether a module may be called this: by its name, or without `splay.`.
-fn is_called(module: &str, name: &str) -> bool {
-    module == name || module.strip_prefix("splay.") == Some(name)
-}
-
 /// Everything that has the name: a module, or entries.
 fn shown(catalogue: &[Named], name: &str) -> Option<String> {
     let module = catalogue.iter().filter(|(module, _)| is_called(module, name));
     let mut texts: Vec<String> = module.map(|(name, module)| module_text(name, module)).collect();
     if texts.is_empty() {
-        texts = entries(catalogue)
-            .filter(|(module, entry)| {
-                entry.name == name
-                    || name
-                        .strip_suffix(entry.name.as_str())
-                        .and_then(|rest| rest.strip_suffix('.'))
-                        .is_some_and(|rest| is_called(module, rest))
-            })
-            .map(|(module, entry)| entry_text(module, entry))
-            .collect();
+        let is_meant = |module: &str, entry: &Entry| {
+            entry.name == name
+                || name
+                    .strip_suffix(entry.name.as_str())
+                    .and_then(|rest| rest.strip_suffix('.'))
+                    .is_some_and(|rest| is_called(module, rest))
+                || full_name(module, entry) == name
+        };
+        for (module_name, module) in catalogue {
+            let meant = module.entries.iter().filter(|entry| is_meant(module_name, entry));
+            texts.extend(meant.map(|entry| entry_text(module_name, module, entry)));
+        }
+    }
+    if texts.is_empty() {
+        texts = fields(catalogue, name);
     }
     (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
-fn entries(catalogue: &[Named]) -> impl Iterator<Item = (&'static str, &Entry)> {
-    catalogue.iter().flat_map(|(name, module)| module.entries.iter().map(|entry| (*name, entry)))
-}
-
-/// `wait(event, timeout?)`.
-fn signature(entry: &Entry) -> String {
-    let Some(parameters) = &entry.parameters else { return entry.name.clone() };
-    let optional = |name: &String| entry.params.iter().any(|param| param.name == format!("{name}?"));
-    let shown: Vec<String> = parameters
-        .iter()
-        .map(|name| if optional(name) { format!("{name}?") } else { name.clone() })
-        .collect();
-    format!("{}({})", entry.name, shown.join(", "))
+/// Fields of objects that have the name: `log.debug`, `log:debug`, `splay.queue.insert`, `insert`.
+fn fields(catalogue: &[Named], name: &str) -> Vec<String> {
+    let (of, last) = name.rsplit_once([':', '.']).unwrap_or(("", name));
+    let mut texts = Vec::new();
+    for (module_name, module) in catalogue {
+        for kind in &module.types {
+            for class in kind
+                .classes
+                .iter()
+                .filter(|class| of.is_empty() || class.name == of || is_called(module_name, of))
+            {
+                let field = class.fields.iter().find(|field| field.name.trim_end_matches('?') == last);
+                texts.extend(field.map(|field| {
+                    let mut text = format!("{}.{}   (objects of {module_name})\n\n", class.name, field.name);
+                    prose(&mut text, std::slice::from_ref(&field.text));
+                    let value = Value { kind: field.kind.clone(), ..Value::default() };
+                    write!(text, "\nType\n{}", columns(vec![row(&value)])).expect("to a string");
+                    told(&mut text, &kind.about, module.about.since.as_deref());
+                    text
+                }));
+            }
+        }
+    }
+    texts
 }
 
 fn module_text(name: &str, module: &Module) -> String {
     let mut text = format!("{name}\n\n");
-    prose(&mut text, &module.text);
+    prose(&mut text, &module.about.prose);
+    told(&mut text, &module.about, module.about.since.as_deref());
     if !module.entries.is_empty() {
         text.push('\n');
         text.push_str(&columns(
-            module.entries.iter().map(|entry| (signature(entry), entry.summary())).collect(),
+            module.entries.iter().map(|entry| (signature(&entry.name, entry), entry.summary())).collect(),
         ));
     }
     // A type without a word about any field is the module's own affair.
     let told = |class: &&Class| class.fields.iter().any(|field| !field.text.is_empty());
-    for class in module.classes.iter().filter(told) {
+    for class in module.types.iter().flat_map(|kind| &kind.classes).filter(told) {
         let fields = columns(class.fields.iter().map(row).collect());
         write!(text, "\nFields of {}\n{fields}", class.name).expect("to a string");
     }
     text
 }
 
-fn entry_text(module: &str, entry: &Entry) -> String {
-    let mut text = match entry.name.contains(':') {
-        true => format!("{}   (objects of {module})\n\n", signature(entry)),
-        false => format!("{module}.{}\n\n", signature(entry)),
+fn entry_text(name: &str, module: &Module, entry: &Entry) -> String {
+    let shown = signature(&entry.name, entry);
+    let mut text = match entry.class() {
+        _ if name == GLOBALS => format!("{shown}   (global)\n\n"),
+        Some(_) => format!("{shown}   (objects of {name})\n\n"),
+        None => format!("{name}.{shown}\n\n"),
     };
-    prose(&mut text, &entry.text);
+    if let Some(other) = &entry.same_as {
+        writeln!(text, "  Another name of `{other}`.").expect("to a string");
+    }
+    prose(&mut text, &entry.about.prose);
     if entry.waits {
         text.push_str("  It may wait: the other threads go on meanwhile.\n");
     }
-    for (title, values) in [("Parameters", &entry.params), ("Returns", &entry.returns)] {
+    let fields: Vec<&Entry> = module
+        .entries
+        .iter()
+        .filter(|other| other.name.strip_prefix(&entry.name).is_some_and(|rest| rest.starts_with('.')))
+        .collect();
+    if !fields.is_empty() {
+        let rows = fields.iter().map(|field| (signature(&field.name, field), field.summary()));
+        write!(text, "\nFields\n{}", columns(rows.collect())).expect("to a string");
+    }
+    let kind = entry.kind.iter().filter(|_| !entry.is_function());
+    let kind: Vec<Value> = kind.map(|kind| Value { kind: kind.clone(), ..Value::default() }).collect();
+    for (title, values) in [("Type", &kind), ("Parameters", &entry.params), ("Returns", &entry.returns)] {
         if !values.is_empty() {
             write!(text, "\n{title}\n{}", columns(values.iter().map(row).collect())).expect("to a string");
         }
     }
+    told(&mut text, &entry.about, entry.about.since.as_deref().or(module.about.since.as_deref()));
     text
+}
+
+/// Errors, examples and where it comes from.
+fn told(text: &mut String, about: &Text, since: Option<&str>) {
+    if let Some(errors) = &about.errors {
+        // The pages link to a table of all texts.
+        let errors = errors.replace("; see [errors](../errors.md)", "");
+        write!(text, "\nErrors\n  {errors}\n").expect("to a string");
+    }
+    for example in &about.examples {
+        let reason = example.not_run.iter().map(|reason| format!(" ({reason})"));
+        writeln!(text, "\nExample{}", reason.collect::<String>()).expect("to a string");
+        prose(text, &example.lines);
+    }
+    let since = since.map(|since| format!("since {since}"));
+    let origin = since.into_iter().chain(about.manual.iter().map(|manual| format!("manual: {manual}")));
+    let origin: Vec<String> = origin.collect();
+    if !origin.is_empty() {
+        write!(text, "\n  {}\n", origin.join(", ")).expect("to a string");
+    }
 }
 
 fn row(value: &Value) -> (String, String) {
@@ -191,9 +271,9 @@ fn row(value: &Value) -> (String, String) {
     (left, value.text.clone())
 }
 
-/// Lines as they are written, without the fences of listings.
+/// Lines as they are written.
 fn prose(text: &mut String, lines: &[String]) {
-    for line in lines.iter().filter(|line| !line.starts_with("```")) {
+    for line in lines {
         text.push_str(format!("  {line}").trim_end());
         text.push('\n');
     }
@@ -213,10 +293,11 @@ fn near(catalogue: &[Named], name: &str) -> Vec<String> {
     let short = |module: &'static str| module.strip_prefix("splay.").unwrap_or(module);
     let bare = name.strip_prefix("splay.").unwrap_or(name).to_lowercase();
     let modules = catalogue.iter().map(|(module, _)| short(module).to_owned());
-    let full = entries(catalogue).map(|(module, entry)| match entry.name.contains(':') {
-        true => entry.name.clone(),
-        false => format!("{}.{}", short(module), entry.name),
-    });
+    let full =
+        entries(catalogue).map(|(module, entry)| match entry.name.contains(':') || module == GLOBALS {
+            true => entry.name.clone(),
+            false => format!("{}.{}", short(module), entry.name),
+        });
     let mut found: Vec<(usize, String)> = modules
         .chain(full)
         .filter_map(|candidate| {
@@ -232,25 +313,6 @@ fn near(catalogue: &[Named], name: &str) -> Vec<String> {
     found.into_iter().map(|(_, candidate)| candidate).take(SUGGESTIONS).collect()
 }
 
-/// Letters to add, leave out, replace or swap with their neighbour to get from one to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,15 +323,6 @@ mod tests {
             [("wait", "wait", 0), ("wiat", "wait", 1), ("", "abc", 3), ("slep", "sleep", 1), ("ab", "xy", 2)]
         {
             assert_eq!(distance(a, b), expected, "{a} {b}");
-        }
-    }
-
-    #[test]
-    fn special_sources_exist() {
-        let names: Vec<&str> = sources().iter().map(|(name, _)| *name).collect();
-        let parts = PARTS.iter().flat_map(|(part, wholes)| wholes.iter().chain([part]));
-        for name in parts.chain(INTERNAL) {
-            assert!(names.contains(name), "{name}");
         }
     }
 

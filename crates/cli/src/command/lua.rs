@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use splay_runtime::host::{EndReason, InstanceConfig, Mode, Stream};
 use splay_runtime::program::Program;
 
+use super::repl;
 use crate::engine::{Alone, run_alone};
 use crate::failure::{Failure, STATUS_INTERRUPTED, complain};
+use crate::trace::Sources;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,10 +21,11 @@ Examples:
                                     fifty processes, as the manual runs them
   splay lua -e 'print(2^10)'        a line of Lua
   splay lua -e 'x = 1' app.lua      a line of Lua, then the file
+  splay lua -i app.lua              the file, then a prompt
   echo 'print(...)' | splay lua - a b   a program on standard input
 
-Exit status: what the program gives to os.exit, 0 at its normal end, 1 after an uncaught error;
-2 wrong command line, 3 file missing or unreadable, 4 not valid Lua, 130 interrupted.";
+Exit status: what the program gives to os.exit, 0 at its normal end, 1 after an uncaught error, of
+a thread too; 2 wrong command line, 3 file missing or unreadable, 4 not valid Lua, 130 interrupted.";
 
 /// Run a program as a plain Lua interpreter does, with the SPLAY libraries on its path.
 ///
@@ -34,6 +37,9 @@ pub struct LuaArgs {
     /// Run this line of Lua (before the file, if there is one). May be given several times.
     #[arg(short = 'e', value_name = "CODE", allow_hyphen_values = true)]
     code: Vec<String>,
+    /// Open a prompt afterwards, as `splay repl` does, with nothing required and no job.
+    #[arg(short = 'i')]
+    interactive: bool,
     /// Tell the version of Lua.
     #[arg(short = 'v')]
     version: bool,
@@ -42,6 +48,7 @@ pub struct LuaArgs {
     no_jit: bool,
     /// The program's file, or `-` for standard input, and its arguments.
     #[arg(value_name = "SCRIPT [ARGS]", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_hint = ValueHint::FilePath)]
     script: Vec<String>,
 }
 
@@ -55,7 +62,20 @@ pub fn execute(args: LuaArgs) -> Result<ExitCode, Failure> {
         }
     }
     let mut words = args.script.into_iter();
-    let program = program(&args.code, words.next().as_deref())?;
+    let script = words.next();
+    if args.interactive {
+        if script.as_deref() == Some("-") {
+            return Err(Failure::Usage("-i reads standard input itself: name the script's file".to_owned()));
+        }
+        let program = match (&script, args.code.is_empty()) {
+            (None, true) => Program::from_source("stdin", b"", here())?,
+            _ => program(&args.code, script.as_deref())?,
+        };
+        let banner = "Lua 5.1 (LuaJIT); Tab completes, Ctrl-D leaves";
+        return repl::open(Arc::new(program), words.collect(), None, !args.no_jit, banner);
+    }
+    let program = program(&args.code, script.as_deref())?;
+    let sources = Sources::of(&program);
     let config = InstanceConfig {
         program: Arc::new(program),
         arguments: words.collect(),
@@ -66,14 +86,18 @@ pub fn execute(args: LuaArgs) -> Result<ExitCode, Failure> {
         seed: None,
         max_memory_bytes: None,
     };
-    let mut thread_died = |error: &str| write_line(Stream::Err, error.as_bytes());
+    let mut died = false;
+    let mut thread_died = |error: &str| {
+        died = true;
+        write_line(Stream::Err, sources.point(error).as_bytes());
+    };
     let reason = run_alone(config, Alone { line: &mut write_line, thread_died: &mut thread_died })?;
     let status = match reason {
-        EndReason::Finished => 0,
+        EndReason::Finished => u8::from(died),
         // As the operating system does: the low eight bits.
         EndReason::Exit(status) => status as u8,
         EndReason::Error(message) => {
-            complain(&message);
+            complain(&sources.point(&message));
             1
         }
         EndReason::Memory => {
@@ -132,7 +156,7 @@ fn read_standard_input() -> Result<Vec<u8>, Failure> {
 }
 
 /// Puts `-e` lines before a program, on its first line: line numbers stay true.
-fn after(code: &[String], source: Vec<u8>) -> Result<Vec<u8>, Failure> {
+pub fn after(code: &[String], source: Vec<u8>) -> Result<Vec<u8>, Failure> {
     if code.is_empty() {
         return Ok(source);
     }

@@ -1,12 +1,17 @@
 //! The command line: which commands there are, and which file runs each.
 
+mod attach;
+mod check;
 mod completions;
 mod doc;
 mod lua;
 mod man;
 mod new;
 mod plot;
+mod repl;
 pub mod run;
+mod search;
+mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -27,11 +32,15 @@ const EXAMPLES: &str = "\
 Examples:
   splay run chord.lua -n 50           fifty instances in this process, over loopback sockets
   splay run chord.lua -n 50 --for 60s the same, stopped after a minute
+  splay sim chord.lua -n 1000         a thousand, in virtual time and repeatably
   splay lua chord.lua 3 50            one instance, as a plain Lua interpreter runs it
   splay lua -e 'print(_VERSION)'      a line of Lua
+  splay repl                          Lua as you type it, in a live instance
+  splay attach chord 7                the same inside instance 7 of a run with --attach
   splay plot runs/chord/latest        the overlay of a finished run, as a picture
   splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
+  splay check chord.lua               mistakes that can be seen without running it
   splay doc events.wait               what a library function is for
   splay help run                      all about `splay run`";
 
@@ -47,10 +56,14 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Sim(sim::SimArgs),
     Lua(lua::LuaArgs),
+    Repl(repl::ReplArgs),
+    Attach(attach::AttachArgs),
     Plot(plot::PlotArgs),
     New(new::NewArgs),
     Test(test::TestArgs),
+    Check(check::CheckArgs),
     Doc(doc::DocArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -70,10 +83,14 @@ pub fn parse() -> Result<Cli, Failure> {
 pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Run(args) => run::execute(args),
+        Command::Sim(args) => sim::execute(args),
         Command::Lua(args) => lua::execute(args),
+        Command::Repl(args) => repl::execute(args),
+        Command::Attach(args) => attach::execute(args),
         Command::Plot(args) => plot::execute(args),
         Command::New(args) => new::execute(args),
         Command::Test(args) => test::execute(args),
+        Command::Check(args) => check::execute(args),
         Command::Doc(args) => doc::execute(args),
         Command::Completions(args) => completions::execute(args),
         Command::Man(args) => man::execute(args),

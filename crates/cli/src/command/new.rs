@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use splay_runtime::vm::sources;
 
+use crate::command::doc::write_stubs;
 use crate::failure::Failure;
 use crate::options::shell_line;
 
@@ -18,17 +19,25 @@ Examples:
   splay run ring.lua -n 5             what to do next
   splay test ring_test.lua
 
-Files that are there already are never written over. An existing .luarc.json is kept.
+Files that are there already are never written over; an existing .luarc.json is kept. Stubs of the
+libraries, for completion and types in editors with a Lua language server, are written into
+.splay/stubs; `splay doc --stubs .splay/stubs` renews them.
 
 Exit status: 0 written, 2 wrong command line or unusable name, 6 a file is there already or
 cannot be written.";
 
-/// Settings of a Lua language server. No path in it: it holds on every machine.
+/// Settings of a Lua language server. Paths are those of the folder: it holds on every machine.
+/// Functions that others call are global.
 const EDITOR_SETTINGS: &str = r#"{
   "runtime.version": "LuaJIT",
-  "diagnostics.globals": ["job", "events", "log", "misc", "socket", "splay"]
+  "workspace.library": [".splay/stubs"],
+  "workspace.checkThirdParty": false,
+  "diagnostics.disable": ["lowercase-global"]
 }
 "#;
+
+/// Where the stubs are that these settings name.
+const STUBS: &str = ".splay/stubs";
 
 /// Write an application that runs at once, to be changed, and a test of it.
 #[derive(Debug, Args)]
@@ -101,17 +110,19 @@ pub fn execute(args: NewArgs) -> Result<ExitCode, Failure> {
     if settings.symlink_metadata().is_err() {
         write_new(&settings, EDITOR_SETTINGS)?;
     }
+    write_stubs(&folder.join(STUBS))?;
     let command = |words: &[&str], path: &Path| {
         let mut words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
         words.insert(2, path.to_string_lossy().into_owned());
         shell_line(&words)
     };
     let text = format!(
-        "written: {}, {}\nrun it:  {}\ntest it: {}\n",
+        "written: {}, {}\nrun it:   {}\ntest it:  {}\ncheck it: {}\n",
         app_path.display(),
         test_path.display(),
         command(&["splay", "run", "-n", "5"], &app_path),
         command(&["splay", "test"], &test_path),
+        command(&["splay", "check"], &app_path),
     );
     io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)?;
     Ok(ExitCode::SUCCESS)
@@ -188,6 +199,7 @@ mod tests {
 
     #[test]
     fn editor_settings_are_json() {
-        serde_json::from_str::<serde_json::Value>(EDITOR_SETTINGS).unwrap();
+        let settings: serde_json::Value = serde_json::from_str(EDITOR_SETTINGS).unwrap();
+        assert_eq!(settings["workspace.library"][0], STUBS);
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use jiff::Timestamp;
 use splay_protocol::seed::instance_seed;
 use splay_protocol::{ListType, Lists, loopback_nodes};
@@ -13,15 +13,18 @@ use splay_runtime::host::{InstanceConfig, InstanceNumber, Mode, Sandbox, WorkerC
 use splay_runtime::program::Program;
 
 use super::plot;
+use crate::attach::server::Server;
 use crate::dispatcher::{Dispatcher, Input, Plan};
 use crate::engine::{Engine, EngineConfig};
 use crate::failure::{Failure, STATUSES, complain};
 use crate::options::{MANY_INSTANCES, Options};
 use crate::plot::Kind;
 use crate::quantity::{InstanceSet, TimeLimit, positive_duration, size};
+use crate::reporter::attached::Attached;
 use crate::reporter::terminal::Verbosity;
 use crate::reporter::{Reporters, Style};
 use crate::results::Results;
+use crate::trace::Sources;
 use crate::{interrupt, preflight};
 
 const EXAMPLES: &str = "\
@@ -40,6 +43,8 @@ Examples:
       draw the ring at the end, as ring.svg in the results
   splay run app.lua -n 10 --sandbox --memory 8MB
       as restricted as on a testbed
+  splay run chord.lua -n 50 --attach
+      and, in another terminal, `splay attach chord 7`
 
 Results are kept in runs/<app>/<time>-<id>/, and runs/<app>/latest points to the last:
   options.json       all options with their defaults, and a command line that repeats the run
@@ -59,7 +64,7 @@ Ctrl-C stops all instances and writes the summary; a second Ctrl-C does not wait
 #[command(after_long_help = after_help())]
 pub struct RunArgs {
     /// The application's Lua file.
-    #[arg(value_name = "APP.lua")]
+    #[arg(value_name = "APP.lua", value_hint = ValueHint::FilePath)]
     pub app: PathBuf,
     /// How many instances.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1)]
@@ -110,8 +115,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "KIND", value_enum)]
     pub plot: Vec<Kind>,
     /// Folder of all results.
-    #[arg(long, value_name = "DIR", default_value = "runs")]
+    #[arg(long, value_name = "DIR", default_value = "runs", value_hint = ValueHint::DirPath)]
     pub runs: PathBuf,
+    /// Let `splay attach` open prompts on the instances while they run.
+    #[arg(long)]
+    pub attach: bool,
     /// No progress line (there is none anyway unless standard error is a terminal).
     #[arg(long)]
     pub no_progress: bool,
@@ -187,6 +195,7 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
         slice: options.slice,
         workers: options.workers,
         instances: options.instances,
+        sources: Sources::of(&program),
     };
     let interrupts = inputs.clone();
     interrupt::watch(move || drop(interrupts.send(Input::Interrupt))).map_err(Failure::Worker)?;
@@ -195,9 +204,15 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
         workers: options.workers,
         instances: options.instances,
         worker: WorkerConfig { slice: options.slice },
+        keep: false,
     };
-    let configure = configuration(options, program, lists, &results)?;
-    let engine = Engine::start(config, configure, inputs)?;
+    let configure = configuration(options.clone(), program, lists, &results)?;
+    // Once the dispatcher is gone, the process is about to end: nobody needs the report.
+    let engine = Engine::start(config, configure, move |input| drop(inputs.send(input)))?;
+    if args.attach {
+        let server = Server::start(results.folder(), engine.prompts(), &options.name, options.instances)?;
+        reporters.add_attached(Attached::new(server));
+    }
     let ledger = Dispatcher::new(plan).run(&received, &engine, &mut reporters)?;
     reporters.finish(&ledger)?;
     let drawn = draw(results.folder(), &plots);

@@ -12,9 +12,11 @@ use clap::Args;
 use splay_runtime::host::{EndReason, InstanceConfig, Mode};
 use splay_runtime::program::Program;
 
+use crate::command::search;
 use crate::engine::{Alone, run_alone, run_virtual};
 use crate::failure::{Failure, STATUS_INTERRUPTED};
 use crate::options::shell_line;
+use crate::trace::Sources;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,7 +72,7 @@ pub struct TestArgs {
 
 /// Runs the files one after the other.
 pub fn execute(args: TestArgs) -> Result<ExitCode, Failure> {
-    let files = find(&args.files)?;
+    let files = search::find(&args.files, SUFFIX)?;
     if files.is_empty() {
         return Err(Failure::NotFound(format!("no file named *{SUFFIX} here or below")));
     }
@@ -95,42 +97,6 @@ pub fn execute(args: TestArgs) -> Result<ExitCode, Failure> {
 
 fn tell(text: &str) -> Result<(), Failure> {
     io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)
-}
-
-/// The files given, and those found in the folders given, in a fixed order.
-fn find(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let mut files = Vec::new();
-    if given.is_empty() {
-        search(Path::new(""), &mut files)?;
-    }
-    for path in given {
-        match path.is_dir() {
-            true => search(path, &mut files)?,
-            false => files.push(path.clone()),
-        }
-    }
-    Ok(files)
-}
-
-/// Test files in a folder and below. Hidden folders are not looked into, nor the results of runs,
-/// nor what is only linked to.
-fn search(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let shown = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let unreadable = |source| Failure::Folder { path: shown.to_owned(), source };
-    let mut entries =
-        std::fs::read_dir(shown).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(unreadable)?;
-    entries.sort_by_key(|entry| entry.file_name());
-    for entry in entries {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let kind = entry.file_type().map_err(unreadable)?;
-        if kind.is_file() && name.ends_with(SUFFIX) {
-            files.push(folder.join(entry.file_name()));
-        } else if kind.is_dir() && !name.starts_with('.') && name != "runs" {
-            search(&folder.join(entry.file_name()), files)?;
-        }
-    }
-    Ok(())
 }
 
 /// What a test that failed has said.
@@ -245,8 +211,10 @@ fn again(file: &Path, args: &TestArgs, seed: u64) -> String {
 
 fn run(file: &Path, args: &TestArgs, seed: u64) -> Result<Outcome, Failure> {
     let arguments = args.filter.iter().flat_map(|text| ["--filter".to_owned(), text.clone()]).collect();
+    let program = Program::load(file)?;
+    let sources = Sources::of(&program);
     let config = InstanceConfig {
-        program: Arc::new(Program::load(file)?),
+        program: Arc::new(program),
         arguments,
         job: None,
         mode: Mode::Hosted,
@@ -268,7 +236,7 @@ fn run(file: &Path, args: &TestArgs, seed: u64) -> Result<Outcome, Failure> {
         outcome.borrow_mut().hear(&line);
     };
     let mut thread_died = |error: &str| {
-        let text = format!("a thread died: {error}");
+        let text = format!("a thread died: {}", sources.point(error));
         verbose(&text);
         outcome.borrow_mut().output.push(text);
     };
@@ -282,7 +250,13 @@ fn run(file: &Path, args: &TestArgs, seed: u64) -> Result<Outcome, Failure> {
     };
     let mut outcome = outcome.into_inner();
     outcome.took = took;
-    outcome.end(reason);
+    outcome.end(reason.map(|reason| match reason {
+        EndReason::Error(message) => EndReason::Error(sources.point(&message)),
+        other => other,
+    }));
+    for failed in &mut outcome.failures {
+        failed.text = format!("{}\n", sources.point(&failed.text).trim_end());
+    }
     Ok(outcome)
 }
 

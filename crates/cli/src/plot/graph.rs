@@ -14,7 +14,7 @@ use super::svg::{
 };
 
 /// Up to so many links that only one side has are drawn with an arrow.
-const ARROWS: usize = 500;
+const ARROWS: usize = 200;
 const EDGE: &str = "#64748b";
 
 struct Vertex<'a> {

@@ -312,6 +312,17 @@ impl<'a> Picture<'a> {
             let bad = self.forest.members[index].dead || self.forest.members[index].cycle_to.is_some();
             let look = format!("class=\"halo\" font-weight=\"600\" fill=\"{}\"", if bad { RED } else { INK });
             let (words, note) = self.words(index);
+            if !leaf {
+                // Edges do not run through the words.
+                let (width, height) = (self.label_width(index), self.font * 1.1);
+                let (left, top) = (number(x - width - 2.0), number(y - height / 2.0));
+                let (width, height) = (number(width + 3.0), number(height));
+                let _ = writeln!(
+                    out,
+                    "<rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" fill=\"#fff\" \
+                     fill-opacity=\"0.9\"/>"
+                );
+            }
             label_with_note(out, &place, &words, &note, self.font, &look);
         }
         out.push_str("</g>\n");
@@ -339,7 +350,7 @@ impl<'a> Picture<'a> {
         parts.push(count(leaves, "leaf", "leaves"));
         parts.extend(self.overlay.absent());
         if self.forest.silent > 0 {
-            parts.push(format!("{} without a parent or children", self.forest.silent));
+            parts.push(format!("{} in no tree", self.forest.silent));
         }
         parts.join(" · ")
     }

@@ -1,6 +1,7 @@
 //! Who is told about a run: log files, events.jsonl, view.json, summary, progress line, terminal. Each sees
 //! every event, and none sees another.
 
+pub mod attached;
 mod journal;
 mod logs;
 mod progress;
@@ -90,6 +91,11 @@ impl Reporters {
         }
         all.push(Box::new(terminal::Terminal::new(style, options, results.folder(), bar)));
         Ok(Reporters { all })
+    }
+
+    /// Adds the prompts that may be attached.
+    pub fn add_attached(&mut self, attached: attached::Attached) {
+        self.all.push(Box::new(attached));
     }
 
     /// Tells everyone of an event.

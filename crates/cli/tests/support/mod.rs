@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod terminal;
+
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};

@@ -67,14 +67,18 @@ fn push_any_thread(stack: Stack) {
     unsafe { mlua::ffi::lua_pushthread(stack.raw()) };
 }
 
-/// `arg`: the command line, with the program's name at 0.
+/// `arg`: the command line, with the program's name at 0. A confined program finds it where it was
+/// given arguments, as the original's jobs did, and not its name, which is a path of the host.
 fn push_arguments(stack: Stack, config: &InstanceConfig) {
-    if matches!(config.mode, Mode::Sandboxed(_)) {
+    let confined = matches!(config.mode, Mode::Sandboxed(_));
+    if confined && config.arguments.is_empty() {
         return;
     }
     stack.new_table(config.arguments.len() as i32, 1);
-    stack.push_str(&config.program.name);
-    stack.raw_set_index(-2, 0);
+    if !confined {
+        stack.push_str(&config.program.name);
+        stack.raw_set_index(-2, 0);
+    }
     for (n, argument) in config.arguments.iter().enumerate() {
         stack.push_str(argument);
         stack.raw_set_index(-2, n as i32 + 1);

@@ -16,6 +16,7 @@ pub(crate) mod sandbox;
 pub mod socket;
 
 use mlua::ffi;
+use splay_protocol::seed::SplitMix64;
 
 use crate::host::InstanceConfig;
 use crate::vm::{Ctx, Module, Stack};
@@ -47,12 +48,13 @@ pub(crate) fn install(cx: &Ctx, stack: Stack, config: &InstanceConfig) {
     sandbox::install(cx, config);
 }
 
-/// Seeds `math.random`.
+/// Seeds `math.random`. LuaJIT's first numbers are alike for seeds that are alike, so the seed is
+/// mixed first; what a program gives to `math.randomseed` itself is left as it is.
 pub(crate) fn seed_random(stack: Stack, seed: u64) {
     stack.global(c"math");
     stack.field(-1, c"randomseed");
     // A double holds 53 bits exactly.
-    stack.push_number((seed & ((1 << 53) - 1)) as f64);
+    stack.push_number((SplitMix64::new(seed).next_u64() >> 11) as f64);
     stack.call(1, 0);
     stack.pop(1);
 }

@@ -37,6 +37,7 @@ const REFUSED: &[&str] = &[
     "splay.sandbox",
     "splay.socket_more",
     "splay.utils",
+    "splay.virtual",
     "splay.wrapped",
 ];
 
@@ -81,6 +82,11 @@ pub(super) fn install(cx: &Ctx, config: &InstanceConfig) {
     if let (Mode::Sandboxed(_), Some(directory)) = (cx.mode(), &config.program.directory) {
         let _ = cx.extension::<Own>().directory.set(directory.clone());
     }
+}
+
+/// Whether an embedded library is meant for programs (`confined`: in the sandbox).
+pub(crate) fn offers(name: &str, confined: bool) -> bool {
+    !REFUSED.contains(&name) || !confined && matches!(name, "splay.restricted_io" | "splay.utils")
 }
 
 /// The name of what the sandbox took away, if that is why a call failed with `message`.

@@ -30,7 +30,7 @@ pub enum Wait {
 
 /// A line that is longer is reported in parts, so that what a program does not end is not kept for
 /// ever.
-const MAX_LINE_BYTES: usize = 1 << 20;
+pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// Why a thread is suspended: a native operation in progress.
 ///
@@ -161,6 +161,9 @@ pub struct Ctx {
     /// Requests, servers and timers that keep the program alive.
     pub(super) holds: Cell<usize>,
     pub(super) exit: RefCell<Option<EndReason>>,
+    /// It lives on when nothing is left to run.
+    pub(super) kept: Cell<bool>,
+    pub(super) evaluations: RefCell<Vec<super::evaluate::Evaluation>>,
     pub(super) anchors: Cell<Anchors>,
     pub(super) watch: Option<std::sync::Arc<Watch>>,
     /// Closed by the instance's drop, before the rest of the context goes.
@@ -228,6 +231,8 @@ impl Ctx {
             in_run: Cell::new(false),
             holds: Cell::new(0),
             exit: RefCell::new(None),
+            kept: Cell::new(false),
+            evaluations: RefCell::default(),
             anchors: Cell::default(),
             watch,
             heap: Some(heap),
@@ -446,6 +451,9 @@ impl Ctx {
 
     /// Writes bytes to one of the instance's streams; whole lines are reported.
     pub fn write(&self, stream: Stream, bytes: &[u8]) {
+        if !self.evaluations.borrow().is_empty() && self.evaluation_writes(stream, bytes) {
+            return;
+        }
         let mut partial = self.partial.borrow_mut();
         let buffer = &mut partial[usize::from(stream == Stream::Err)];
         let mut rest = bytes;

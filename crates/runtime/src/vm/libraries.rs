@@ -88,7 +88,8 @@ pub(crate) fn push_library(stack: Stack, name: &[u8]) -> Result<bool, String> {
     let bytecode = match compiled[index].get() {
         Some(bytecode) => bytecode,
         None => {
-            let bytecode = compile(stack, &chunk, &[PREFIX, source].concat())?;
+            // On a state of its own: whoever comes first must find the same heap as the others.
+            let bytecode = super::state::compile_alone(&chunk, &[PREFIX, source].concat())?;
             compiled[index].get_or_init(|| bytecode)
         }
     };

@@ -11,6 +11,7 @@ use std::ptr::{self, NonNull};
 
 use mlua::ffi;
 
+use super::arena::{ARENA_BYTES, Arena};
 use super::stack::State;
 
 /// LuaJIT expects no more than this of an allocator.
@@ -23,7 +24,13 @@ struct Account {
     /// Bytes; 0: no limit.
     limit: Cell<usize>,
     enforced: Cell<bool>,
+    /// Where blocks come from; `None`: the global allocator.
+    arena: Option<Arena>,
 }
+
+/// A heap in an arena ends with a catchable error well before the arena is full: blocks of odd
+/// sizes leave gaps.
+const ARENA_LIMIT_BYTES: usize = ARENA_BYTES / 2;
 
 /// An open Lua state and its allocator. Dropping it closes the state.
 #[derive(Debug)]
@@ -35,9 +42,12 @@ pub struct Heap {
 }
 
 impl Heap {
-    /// Opens a bare state; `None` if there is no memory for it.
-    pub fn open() -> Option<Heap> {
-        let account = NonNull::from(Box::leak(Box::<Account>::default()));
+    /// Opens a bare state; `None` if there is no memory for it. In an arena its addresses are the
+    /// same in every process.
+    pub fn open(arena: Option<Arena>) -> Option<Heap> {
+        let limit = Cell::new(if arena.is_some() { ARENA_LIMIT_BYTES } else { 0 });
+        let account = Account { limit, arena, ..Account::default() };
+        let account = NonNull::from(Box::leak(Box::new(account)));
         // SAFETY: the account outlives the state: `drop` closes the state first.
         let state = unsafe { ffi::lua_newstate(allocate, account.as_ptr().cast()) };
         if state.is_null() {
@@ -60,7 +70,8 @@ impl Heap {
 
     /// Sets the limit in bytes.
     pub fn limit(&self, bytes: usize) {
-        self.account().limit.set(bytes);
+        let most = if self.account().arena.is_some() { ARENA_LIMIT_BYTES } else { usize::MAX };
+        self.account().limit.set(bytes.min(most));
         // LuaJIT does not collect when an allocation is refused, so garbage is kept low instead.
         self.collect_eagerly();
     }
@@ -119,14 +130,17 @@ impl Drop for Heap {
 }
 
 unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: usize, new: usize) -> *mut c_void {
-    // SAFETY: `data` is the account given to `lua_newstate`. Blocks come from the global
-    // allocator with these layouts.
+    // SAFETY: `data` is the account given to `lua_newstate`. Blocks come from its arena, or from the
+    // global allocator with these layouts.
     unsafe {
         let account = &*data.cast::<Account>();
         let used = account.used.get();
         if new == 0 {
             if !block.is_null() {
-                dealloc(block.cast(), Layout::from_size_align_unchecked(old, ALIGNMENT));
+                match &account.arena {
+                    Some(arena) => arena.free(block, old),
+                    None => dealloc(block.cast(), Layout::from_size_align_unchecked(old, ALIGNMENT)),
+                }
                 account.used.set(used - old);
             }
             return ptr::null_mut();
@@ -136,14 +150,15 @@ unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: usize,
             return ptr::null_mut();
         }
         let Ok(layout) = Layout::from_size_align(new, ALIGNMENT) else { return ptr::null_mut() };
-        let moved = if block.is_null() {
-            alloc(layout)
-        } else {
-            realloc(block.cast(), Layout::from_size_align_unchecked(old, ALIGNMENT), new)
+        let moved: *mut c_void = match &account.arena {
+            Some(arena) if block.is_null() => arena.allocate(new),
+            Some(arena) => arena.resize(block, old, new),
+            None if block.is_null() => alloc(layout).cast(),
+            None => realloc(block.cast(), Layout::from_size_align_unchecked(old, ALIGNMENT), new).cast(),
         };
         if !moved.is_null() {
             account.used.set(used - old + new);
         }
-        moved.cast()
+        moved
     }
 }

@@ -1,13 +1,17 @@
 //! One instance's Lua state and the running of its threads. The raw Lua API is wrapped in
 //! [`stack`]; what is decided without Lua is in [`crate::scheduler`].
 
+mod arena;
+mod complete;
 mod ctx;
 mod depth;
+mod evaluate;
 mod inquiry;
 mod libraries;
 mod memory;
 mod passes;
 mod run;
+mod show;
 pub mod stack;
 mod state;
 mod view;
@@ -15,10 +19,11 @@ mod waits;
 mod watch;
 
 pub use ctx::{Ctx, End, Interest, Outcome, Request, Service, Wait, add};
+pub use evaluate::{Completeness, completeness};
 pub(crate) use libraries::{BYTECODE, is_library, load_file, load_source, push_library};
 pub use libraries::{Module, compile, sources};
 pub use run::{Next, name_of, thread_named};
 pub use stack::{Kind, NativeError, NativeResult, Return, Stack, State, enter, enter_always, request_mark};
 pub use state::Instance;
-pub(crate) use state::compile_program;
-pub use watch::{Watch, Watchdog};
+pub(crate) use state::compile_alone;
+pub use watch::{Interrupter, Watch, Watchdog};

@@ -145,7 +145,7 @@ impl Ctx {
         }
         let main = self.main_thread.get();
         let main_alive = main.is_some_and(|id| self.threads.borrow().get(id).is_some());
-        if !main_alive {
+        if !main_alive && !self.kept.get() {
             return Next::Ended(EndReason::Finished);
         }
         if !self.fresh.borrow().is_empty()

@@ -182,17 +182,19 @@ impl Ctx {
         if exiting {
             return;
         }
-        if self.main_thread.get() == Some(id) {
+        if self.main_thread.get() == Some(id) && !self.kept.get() {
             let memory = message == "not enough memory";
             *self.exit.borrow_mut() =
                 Some(if memory { EndReason::Memory } else { EndReason::Error(traceback) });
             return;
         }
-        add(&self.counters.thread_errors, 1);
-        if let Some(end) = end {
-            end.ended(self, Outcome::Error(&message));
+        if !self.evaluation_failed(id, &traceback) {
+            add(&self.counters.thread_errors, 1);
+            if let Some(end) = end {
+                end.ended(self, Outcome::Error(&message));
+            }
+            self.report_death(id, &message, &traceback, cut);
         }
-        self.report_death(id, &message, &traceback, cut);
         if holds_lock {
             self.tell_lock_holder_ended(id, c"error");
         }
@@ -330,7 +332,7 @@ pub fn thread_named(name: &[u8]) -> Option<ThreadId> {
 
 /// Pushes the `__tostring` of the value on top, if it has one. Looks at no global: nothing
 /// protects from errors here.
-fn push_display_handler(stack: Stack) -> bool {
+pub(super) fn push_display_handler(stack: Stack) -> bool {
     if !stack.metatable(-1) {
         return false;
     }

@@ -217,6 +217,16 @@ impl Stack {
     pub fn text(self, index: i32) -> Option<String> {
         self.bytes(index).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
+    /// Source and line of a Lua function's definition; `None` for a native one.
+    pub fn definition(self, index: i32) -> Option<(String, i32)> {
+        unsafe {
+            let mut record = std::mem::zeroed::<ffi::lua_Debug>();
+            self.push_value(index);
+            ffi::lua_getinfo(self.0, c">S".as_ptr(), &raw mut record);
+            let source = CStr::from_ptr(record.short_src.as_ptr()).to_string_lossy().into_owned();
+            (record.linedefined >= 0).then_some((source, record.linedefined))
+        }
+    }
     /// Address that identifies a table, function, string, userdata or thread.
     #[inline]
     pub fn pointer(self, index: i32) -> *const c_void {

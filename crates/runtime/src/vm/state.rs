@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mlua::ffi;
 
+use super::arena::Arena;
 use super::ctx::{Anchors, Ctx};
 use super::memory::Heap;
 use super::run::Next;
@@ -57,9 +58,14 @@ unsafe extern "C-unwind" fn open_standard(state: State) -> std::ffi::c_int {
     0
 }
 
-/// Opens a state with the standard libraries.
-pub(crate) fn open_heap(jit: bool) -> Result<Heap, String> {
-    let heap = Heap::open().ok_or("no memory for another Lua state")?;
+/// Opens a state with the standard libraries, its memory at addresses that every process repeats if
+/// `repeatable`.
+pub(crate) fn open_heap(jit: bool, repeatable: bool) -> Result<Heap, String> {
+    let arena = match repeatable {
+        true => Some(Arena::take().ok_or("no addresses left for another repeatable instance")?),
+        false => None,
+    };
+    let heap = Heap::open(arena).ok_or("no memory for another Lua state")?;
     // SAFETY: the state is open and belongs to this thread.
     let stack = unsafe { Stack::from_raw(heap.state()) };
     stack.push_native(open_standard);
@@ -81,7 +87,7 @@ impl Instance {
         sink: Rc<RefCell<dyn FnMut(Report)>>,
         watchdog: Option<&watch::Watchdog>,
     ) -> Result<Instance, String> {
-        let heap = open_heap(config.jit)?;
+        let heap = open_heap(config.jit, driver.borrow().is_virtual())?;
         let watch = watchdog.map(|watchdog| watchdog.watch(heap.state()));
         let context = Box::new(Ctx::new(heap, number, owner, config, driver, sink, watch));
         let instance = Instance { context };
@@ -115,6 +121,10 @@ impl Instance {
             depth::install(stack, config.jit);
         }
         crate::core::install(cx, stack, config);
+        // Before the others, which keep what they find of `os` and `io`.
+        if cx.driver().is_virtual() {
+            libraries::run_library(stack, "splay.virtual")?;
+        }
         // The prelude completes the globals in Lua.
         libraries::run_library(stack, "splay.prelude")?;
         if sandboxed {
@@ -139,6 +149,10 @@ impl Instance {
         cx.main_thread.set(Some(main));
         stack.set_top(0);
         Ok(())
+    }
+
+    pub(super) fn context(&self) -> &Ctx {
+        &self.context
     }
 
     /// Runs what can run at `now`.
@@ -172,6 +186,7 @@ impl Instance {
             let _entered = cx.enter();
             cx.view()
         };
+        cx.end_evaluations();
         let usage = cx.usage();
         cx.flush();
         let at = cx.driver().wall();
@@ -206,9 +221,9 @@ impl Ctx {
     }
 }
 
-/// Compiles a program on a state of its own.
-pub(crate) fn compile_program(name: &str, source: &[u8]) -> Result<Vec<u8>, String> {
-    let heap = open_heap(false)?;
+/// Compiles a chunk on a state of its own.
+pub(crate) fn compile_alone(name: &str, source: &[u8]) -> Result<Vec<u8>, String> {
+    let heap = Heap::open(None).ok_or("no memory for another Lua state")?;
     // SAFETY: the state lives until the end of this function.
     let stack = unsafe { Stack::from_raw(heap.state()) };
     libraries::compile(stack, name, source)

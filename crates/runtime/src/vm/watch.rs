@@ -24,6 +24,8 @@ pub struct Watch {
     cut: AtomicU64,
     /// Main state of the instance, while it is open.
     state: Mutex<Option<StatePointer>>,
+    /// The cut was asked for by an [`Interrupter`].
+    asked: AtomicBool,
     limit: Duration,
 }
 
@@ -40,6 +42,7 @@ impl Watch {
             slice: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             state: Mutex::new(Some(StatePointer(state))),
+            asked: AtomicBool::new(false),
             limit,
         })
     }
@@ -64,6 +67,7 @@ impl Watch {
         // SAFETY: called by the instance's own worker between two resumes.
         unsafe { ffi::lua_sethook(main, None, 0, 0) };
         let cut = self.cut.swap(0, Ordering::Relaxed) == slice;
+        self.asked.store(false, Ordering::Relaxed);
         drop(guard);
         cut
     }
@@ -85,6 +89,28 @@ impl Watch {
     }
 }
 
+/// Cuts, from any thread, what an instance runs.
+#[derive(Debug, Clone)]
+pub struct Interrupter(Weak<Watch>);
+
+impl Interrupter {
+    pub(super) fn new(watch: &Arc<Watch>) -> Interrupter {
+        Interrupter(Arc::downgrade(watch))
+    }
+
+    /// Cuts the thread that runs now, if it still runs after `patience` without having yielded.
+    /// The caller waits for so long.
+    pub fn interrupt(&self, patience: Duration) {
+        let running = || self.0.upgrade().map(|watch| watch.slice.load(Ordering::Relaxed));
+        let Some(slice) = running().filter(|slice| slice % 2 == 1) else { return };
+        std::thread::sleep(patience);
+        if let Some(watch) = self.0.upgrade() {
+            watch.asked.store(watch.slice.load(Ordering::Relaxed) == slice, Ordering::Relaxed);
+            watch.interrupt(slice);
+        }
+    }
+}
+
 /// The hook: raises an error in whatever runs.
 unsafe extern "C-unwind" fn stop_slice(state: State, _: *mut ffi::lua_Debug) {
     // SAFETY: called by LuaJIT on the worker's thread, inside the running coroutine.
@@ -95,16 +121,19 @@ unsafe extern "C-unwind" fn stop_slice(state: State, _: *mut ffi::lua_Debug) {
             ffi::lua_sethook(state, None, 0, 0);
             return;
         }
-        raise_overrun(state, watch.limit);
+        raise_overrun(state, (!watch.asked.load(Ordering::Relaxed)).then_some(watch.limit));
     }
 }
 
-unsafe fn raise_overrun(state: State, limit: Duration) {
+unsafe fn raise_overrun(state: State, limit: Option<Duration>) {
     // SAFETY: as the caller; the text is dropped before the error is raised.
     unsafe {
         ffi::luaL_where(state, 0);
         {
-            let text = format!("ran longer than {limit:?} without yielding (endless loop?)");
+            let text = match limit {
+                Some(limit) => format!("ran longer than {limit:?} without yielding (endless loop?)"),
+                None => "interrupted".to_owned(),
+            };
             ffi::lua_pushlstring_(state, text.as_ptr().cast(), text.len());
         }
         ffi::lua_concat(state, 2);

@@ -139,7 +139,7 @@ impl Stage {
             let program = Program::from_source(name, source, Some(app.to_owned())).expect("compiles");
             let config = InstanceConfig {
                 program: Arc::new(program),
-                arguments: vec!["secret".to_owned()],
+                arguments: vec!["one".to_owned()],
                 job: None,
                 mode: mode(number),
                 jit: false,

@@ -21,22 +21,25 @@ pub(super) struct Binding {
     pub(super) listening: bool,
 }
 
-type Key = (bool, u16, IpAddr);
+/// A machine of the simulated network: its ports are its own. Owners without an address of their
+/// own share number 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Host(pub(super) u32);
 
-#[derive(Debug)]
+/// A host's side of a transport.
+pub(super) type Side = (Host, Transport);
+
+type Key = (Host, bool, u16, IpAddr);
+
+#[derive(Debug, Default)]
 pub(super) struct Ports {
     bindings: BTreeMap<Key, Vec<Binding>>,
-    next: u16,
+    /// By host: how many ports have been chosen for sockets that did not.
+    chosen: Vec<u16>,
 }
 
-impl Default for Ports {
-    fn default() -> Self {
-        Ports { bindings: BTreeMap::new(), next: *EPHEMERAL.start() }
-    }
-}
-
-fn key(transport: Transport, address: SocketAddr) -> Key {
-    (transport == Transport::Tcp, address.port(), address.ip())
+fn key((host, transport): Side, address: SocketAddr) -> Key {
+    (host, transport == Transport::Tcp, address.port(), address.ip())
 }
 
 /// Whether the two addresses would take packets from each other.
@@ -51,51 +54,56 @@ fn overlap(a: IpAddr, a_v6_only: bool, b: IpAddr, b_v6_only: bool) -> bool {
 
 impl Ports {
     /// Every claim on a port, of any address.
-    fn claims(&self, transport: Transport, port: u16) -> impl Iterator<Item = (IpAddr, &Binding)> {
+    fn claims(&self, (host, transport): Side, port: u16) -> impl Iterator<Item = (IpAddr, &Binding)> {
         let tcp = transport == Transport::Tcp;
-        let first = (tcp, port, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let last = (tcp, port, IpAddr::V6(Ipv6Addr::from(u128::MAX)));
+        let first = (host, tcp, port, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let last = (host, tcp, port, IpAddr::V6(Ipv6Addr::from(u128::MAX)));
         let range = self.bindings.range(first..=last);
-        range.flat_map(|((_, _, ip), claims)| claims.iter().map(|claim| (*ip, claim)))
+        range.flat_map(|((.., ip), claims)| claims.iter().map(|claim| (*ip, claim)))
     }
 
     /// Whether `new` may have `address` beside those who hold it already.
-    pub(super) fn is_free(&self, transport: Transport, address: SocketAddr, new: &Binding) -> bool {
-        self.claims(transport, address.port())
+    pub(super) fn is_free(&self, side: Side, address: SocketAddr, new: &Binding) -> bool {
+        self.claims(side, address.port())
             .filter(|(ip, held)| {
                 held.socket != new.socket && overlap(*ip, held.v6_only, address.ip(), new.v6_only)
             })
             .all(|(_, held)| {
-                let listens = transport == Transport::Tcp && held.listening;
+                let listens = side.1 == Transport::Tcp && held.listening;
                 (held.reuse_port && new.reuse_port) || (held.reuse_address && new.reuse_address && !listens)
             })
     }
 
     /// A port nobody claims on that address.
-    pub(super) fn choose(&mut self, transport: Transport, ip: IpAddr) -> Option<u16> {
+    pub(super) fn choose(&mut self, side: Side, ip: IpAddr) -> Option<u16> {
+        let host = side.0.0 as usize;
+        if self.chosen.len() <= host {
+            self.chosen.resize(host + 1, 0);
+        }
+        let amount = EPHEMERAL.end() - EPHEMERAL.start() + 1;
         for _ in EPHEMERAL {
-            let port = self.next;
-            self.next = if port == *EPHEMERAL.end() { *EPHEMERAL.start() } else { port + 1 };
-            if self.claims(transport, port).all(|(held, _)| !overlap(held, false, ip, false)) {
+            let port = EPHEMERAL.start() + self.chosen[host];
+            self.chosen[host] = (self.chosen[host] + 1) % amount;
+            if self.claims(side, port).all(|(held, _)| !overlap(held, false, ip, false)) {
                 return Some(port);
             }
         }
         None
     }
 
-    pub(super) fn claim(&mut self, transport: Transport, address: SocketAddr, binding: Binding) {
-        self.bindings.entry(key(transport, address)).or_default().push(binding);
+    pub(super) fn claim(&mut self, side: Side, address: SocketAddr, binding: Binding) {
+        self.bindings.entry(key(side, address)).or_default().push(binding);
     }
 
-    pub(super) fn set_listening(&mut self, address: SocketAddr, socket: SocketId) {
-        let claims = self.bindings.entry(key(Transport::Tcp, address)).or_default();
+    pub(super) fn set_listening(&mut self, host: Host, address: SocketAddr, socket: SocketId) {
+        let claims = self.bindings.entry(key((host, Transport::Tcp), address)).or_default();
         if let Some(claim) = claims.iter_mut().find(|claim| claim.socket == socket) {
             claim.listening = true;
         }
     }
 
-    pub(super) fn release(&mut self, transport: Transport, address: SocketAddr, socket: SocketId) {
-        let key = key(transport, address);
+    pub(super) fn release(&mut self, side: Side, address: SocketAddr, socket: SocketId) {
+        let key = key(side, address);
         if let Some(claims) = self.bindings.get_mut(&key) {
             claims.retain(|claim| claim.socket != socket);
             if claims.is_empty() {
@@ -105,15 +113,15 @@ impl Ports {
     }
 
     /// Whether some socket is bound to exactly this address, on any port.
-    fn at(&self, transport: Transport, address: SocketAddr) -> &[Binding] {
-        self.bindings.get(&key(transport, address)).map_or(&[], Vec::as_slice)
+    fn at(&self, side: Side, address: SocketAddr) -> &[Binding] {
+        self.bindings.get(&key(side, address)).map_or(&[], Vec::as_slice)
     }
 
     /// The socket that a packet for `address` reaches: the most exactly bound one that `wants`
     /// it; among equals that share the port, `spread` chooses.
     pub(super) fn find(
         &self,
-        transport: Transport,
+        side: Side,
         address: SocketAddr,
         spread: usize,
         wants: impl Fn(&Binding) -> bool,
@@ -130,17 +138,19 @@ impl Ports {
                 _ => claims.iter().filter(fits).nth(spread % count).map(|claim| claim.socket),
             }
         };
-        let exact = pick(self.at(transport, SocketAddr::new(ip, port)), false);
+        let exact = pick(self.at(side, SocketAddr::new(ip, port)), false);
         match ip {
             IpAddr::V4(_) => exact
-                .or_else(|| pick(self.at(transport, wildcard4), false))
-                .or_else(|| pick(self.at(transport, wildcard6), true)),
-            IpAddr::V6(_) => exact.or_else(|| pick(self.at(transport, wildcard6), false)),
+                .or_else(|| pick(self.at(side, wildcard4), false))
+                .or_else(|| pick(self.at(side, wildcard6), true)),
+            IpAddr::V6(_) => exact.or_else(|| pick(self.at(side, wildcard6), false)),
         }
     }
 
-    /// Everybody who claims the port on any address: receivers of a broadcast.
+    /// Everybody on any host who claims the port on any address: receivers of a broadcast.
     pub(super) fn all(&self, transport: Transport, port: u16) -> Vec<SocketId> {
-        self.claims(transport, port).map(|(_, claim)| claim.socket).collect()
+        let tcp = transport == Transport::Tcp;
+        let held = self.bindings.iter().filter(|((_, held, at, _), _)| *held == tcp && *at == port);
+        held.flat_map(|(_, claims)| claims.iter().map(|claim| claim.socket)).collect()
     }
 }

@@ -8,7 +8,7 @@ use splay_runtime::driver::{Family, SocketId, Transport};
 
 use super::agenda::Time;
 use super::socket::{Kind, Listener, Options, Ref, Stream, error};
-use super::{Event, Network};
+use super::{Event, Host, Network, Record};
 
 /// Wait before a connection request is repeated; doubles each time, as on Linux.
 const FIRST_RETRY: Time = 1_000_000_000;
@@ -37,10 +37,11 @@ impl Network {
         }
         let local = self.local_address(id)?;
         let claim = self.claim_of(id)?;
-        if !self.ports.is_free(Transport::Tcp, local, &claim) {
+        let host = self.host_of(self.get(id)?.owner);
+        if !self.ports.is_free((host, Transport::Tcp), local, &claim) {
             return Err(error(libc::EADDRINUSE));
         }
-        self.ports.set_listening(local, id);
+        self.ports.set_listening(host, local, id);
         let listener = Listener { backlog, waiting: VecDeque::new() };
         self.entry(id)?.kind = Kind::Listening(Box::new(listener));
         Ok(())
@@ -63,7 +64,10 @@ impl Network {
         };
         let port = match socket.local {
             Some(local) => local.port(),
-            None => self.ports.choose(Transport::Tcp, ip).ok_or_else(|| error(libc::EADDRNOTAVAIL))?,
+            None => {
+                let side = (self.host_of(owner), Transport::Tcp);
+                self.ports.choose(side, ip).ok_or_else(|| error(libc::EADDRNOTAVAIL))?
+            }
         };
         let from = SocketAddr::new(ip, port);
         let client = self.reference(id)?;
@@ -73,27 +77,33 @@ impl Network {
             socket.local = Some(from);
         }
         socket.kind = Kind::Connecting { peer: to };
-        let at = self.now + self.delay(ip, to.ip());
-        self.agenda.plan(at, Event::Request { client, from, to, attempt: 1 });
+        self.note(Record::Connection, owner, b"c", from, to, b"");
+        let arrival = self.now + self.delay(ip, to.ip());
+        let at = self.host_at(owner, to.ip());
+        self.agenda.plan(arrival, Event::Request { client, from, to, at, attempt: 1 });
         Err(error(libc::EAGAIN))
     }
 
     /// A connection request arrives.
-    pub(super) fn request(&mut self, client: Ref, from: SocketAddr, to: SocketAddr, attempt: u32) {
+    pub(super) fn request(
+        &mut self,
+        client: Ref,
+        from: SocketAddr,
+        to: SocketAddr,
+        at: Option<Host>,
+        attempt: u32,
+    ) {
         if self.get_mut(client).is_none() {
             return;
         }
         let back = self.now + self.delay(to.ip(), from.ip());
         let spread = usize::from(from.port());
-        let found = self.ports.find(Transport::Tcp, to, spread, |claim| claim.listening);
+        // Nobody answers at an address that no host has.
+        let Some(host) = at else { return self.ask_again(client, from, to, at, attempt) };
+        let found = self.ports.find((host, Transport::Tcp), to, spread, |claim| claim.listening);
         let Some(found) = found else {
-            if self.exists(to.ip()) {
-                let refused = Event::Answer { client, result: Err(libc::ECONNREFUSED) };
-                self.agenda.plan(back, refused);
-            } else {
-                self.ask_again(client, from, to, attempt);
-            }
-            return;
+            let refused = Event::Answer { client, result: Err(libc::ECONNREFUSED) };
+            return self.agenda.plan(back, refused);
         };
         let window = self.window(client.id, found);
         let Some(server) = self.sockets.get(found.0 as usize) else { return };
@@ -101,7 +111,7 @@ impl Network {
         let options = server.options.clone();
         let Kind::Listening(listener) = &server.kind else { return };
         if listener.waiting.len() >= listener.backlog {
-            return self.ask_again(client, from, to, attempt);
+            return self.ask_again(client, from, to, at, attempt);
         }
         let stream = Stream::new(client, seen_by(family, from), window);
         let accepted = self.insert(owner, family, Kind::Stream(Box::new(stream)));
@@ -116,14 +126,14 @@ impl Network {
     }
 
     /// Nobody answered: the request is repeated after a while, or given up.
-    fn ask_again(&mut self, client: Ref, from: SocketAddr, to: SocketAddr, attempt: u32) {
-        let at = self.now + (FIRST_RETRY << (attempt - 1));
+    fn ask_again(&mut self, client: Ref, from: SocketAddr, to: SocketAddr, at: Option<Host>, attempt: u32) {
+        let again = self.now + (FIRST_RETRY << (attempt - 1));
         let event = if attempt == MAX_ATTEMPTS {
             Event::Answer { client, result: Err(libc::ETIMEDOUT) }
         } else {
-            Event::Request { client, from, to, attempt: attempt + 1 }
+            Event::Request { client, from, to, at, attempt: attempt + 1 }
         };
-        self.agenda.plan(at, event);
+        self.agenda.plan(again, event);
     }
 
     /// Most bytes under way between two sockets.
@@ -231,8 +241,11 @@ impl Network {
         }
         if count > 0 {
             stream.outstanding += count;
-            let (at, to) = (Self::arrival(now, delay, stream), stream.peer);
+            let (at, to, there) = (Self::arrival(now, delay, stream), stream.peer, stream.peer_address);
+            let (owner, here) = (socket.owner, socket.local);
             self.agenda.plan(at, Event::Data { to, from, bytes: data[..count].into() });
+            let here = here.unwrap_or_else(|| super::unspecified(Family::V4));
+            self.note(Record::Stream, owner, b"", here, there, &data[..count]);
         }
         Ok(count)
     }
@@ -323,8 +336,11 @@ impl Network {
         };
         if how != Shutdown::Read && !stream.write_closed {
             stream.write_closed = true;
-            let (at, to) = (Self::arrival(now, delay, stream), stream.peer);
+            let (at, to, there) = (Self::arrival(now, delay, stream), stream.peer, stream.peer_address);
+            let (owner, here) = (socket.owner, socket.local);
             self.agenda.plan(at, Event::End { to });
+            let here = here.unwrap_or_else(|| super::unspecified(Family::V4));
+            self.note(Record::Connection, owner, b"e", here, there, b"");
             self.mark(id, stamp, false, true);
         }
         let Kind::Stream(stream) = &mut self.entry(id)?.kind else { return Ok(()) };

@@ -7,7 +7,7 @@ use splay_runtime::driver::{Family, SocketId, Transport};
 
 use super::socket::{Datagrams, Kind, Ref, error};
 use super::tcp::seen_by;
-use super::{Event, Network};
+use super::{Event, Host, Network, Record};
 
 /// Most payload of a datagram: 65,535 less the IPv4 and UDP headers.
 const MAX_V4_BYTES: usize = 65_507;
@@ -51,8 +51,9 @@ impl Network {
             socket.local = Some(local);
             if socket.claimed {
                 let claim = self.claim_of(id)?;
-                self.ports.release(Transport::Udp, wide, id);
-                self.ports.claim(Transport::Udp, local, claim);
+                let side = (self.host_of(owner), Transport::Udp);
+                self.ports.release(side, wide, id);
+                self.ports.claim(side, local, claim);
             }
         }
         self.datagrams(id)?.peer = Some(peer);
@@ -106,13 +107,22 @@ impl Network {
             from.set_ip(self.source_for(owner, to.ip()));
         }
         let sender = self.reference(id)?;
-        let at = self.now + self.delay(from.ip(), to.ip());
-        self.agenda.plan(at, Event::Datagram { sender, from, to, bytes: data.into() });
+        self.note(Record::Datagram, owner, b"", from, to, data);
+        let arrival = self.now + self.delay(from.ip(), to.ip());
+        let at = self.host_at(owner, to.ip());
+        self.agenda.plan(arrival, Event::Datagram { sender, from, to, at, bytes: data.into() });
         Ok(data.len())
     }
 
     /// A datagram arrives.
-    pub(super) fn datagram(&mut self, sender: Ref, from: SocketAddr, to: SocketAddr, bytes: Box<[u8]>) {
+    pub(super) fn datagram(
+        &mut self,
+        sender: Ref,
+        from: SocketAddr,
+        to: SocketAddr,
+        at: Option<Host>,
+        bytes: Box<[u8]>,
+    ) {
         let ip = to.ip();
         if ip.is_multicast() || matches!(ip, IpAddr::V4(ip) if ip.is_broadcast()) {
             for id in self.ports.all(Transport::Udp, to.port()) {
@@ -133,10 +143,12 @@ impl Network {
             Some(Kind::Datagrams(datagrams)) => datagrams.peer.is_none_or(|peer| peer == from),
             _ => false,
         };
-        let found = self.ports.find(Transport::Udp, to, spread, |claim| hears(claim.socket));
+        // Nobody answers at an address that no host has.
+        let Some(host) = at else { return };
+        let found = self.ports.find((host, Transport::Udp), to, spread, |claim| hears(claim.socket));
         match found {
             Some(id) => self.deliver(id, from, bytes),
-            None if self.exists(ip) => {
+            None => {
                 if let Some(socket) = self.get_mut(sender)
                     && let Kind::Datagrams(datagrams) = &socket.kind
                     && datagrams.peer == Some(to)
@@ -145,7 +157,6 @@ impl Network {
                     self.agenda.plan(at, Event::Unreachable { to: sender });
                 }
             }
-            None => {}
         }
     }
 

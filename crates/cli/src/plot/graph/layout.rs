@@ -11,13 +11,13 @@ pub fn settle(radii: &[f64], links: &[(usize, usize)], side: f64) -> Vec<(f64, f
     if n == 0 {
         return Vec::new();
     }
-    let mut places = spiral(n, links);
     let rounds = (EFFORT / (n * n)).clamp(30, 500);
     let mut strength = vec![0.0f64; n];
     for &(a, b) in links {
         strength[a] += 1.0;
         strength[b] += 1.0;
     }
+    let mut places = beginning(n, links, &strength);
     for round in 0..rounds {
         // So far may a node move in this round.
         let heat = 2.0 * (1.0 - round as f64 / rounds as f64).powi(2) + 0.01;
@@ -65,38 +65,58 @@ fn add(pull: &mut [(f64, f64)], index: usize, (dx, dy): (f64, f64)) {
     pull[index].1 += dy;
 }
 
-/// A sunflower's spiral, neighbours in the graph one after another.
-fn spiral(n: usize, links: &[(usize, usize)]) -> Vec<(f64, f64)> {
-    let mut beside = vec![Vec::new(); n];
-    for &(a, b) in links {
-        beside[a].push(b);
-        beside[b].push(a);
-    }
-    let mut places = vec![(0.0, 0.0); n];
-    let (mut order, mut seen) = (Vec::with_capacity(n), vec![false; n]);
-    for start in 0..n {
-        if seen[start] {
-            continue;
-        }
-        seen[start] = true;
-        let mut next = order.len();
-        order.push(start);
-        while next < order.len() {
-            let at: usize = order[next];
-            next += 1;
-            for &other in &beside[at] {
-                if !seen[other] {
-                    seen[other] = true;
-                    order.push(other);
-                }
+/// Where nodes begin: along the two slowest vibrations of the graph, which unfold rings and grids;
+/// a sunflower's spiral keeps apart what they leave in one place.
+fn beginning(n: usize, links: &[(usize, usize)], strength: &[f64]) -> Vec<(f64, f64)> {
+    let spiral = |index: usize| {
+        let (angle, radius) = (index as f64 * 2.399_963, (index as f64 + 0.5).sqrt());
+        (radius * angle.cos(), radius * angle.sin())
+    };
+    let mut axes = [
+        (0..n).map(|index| spiral(index).0).collect::<Vec<f64>>(),
+        (0..n).map(|index| spiral(index).1).collect(),
+    ];
+    for _ in 0..SMOOTHINGS {
+        for axis in &mut axes {
+            let mut around = vec![0.0; n];
+            for &(a, b) in links {
+                around[a] += axis[b];
+                around[b] += axis[a];
+            }
+            for node in 0..n {
+                axis[node] = (axis[node] + around[node] / strength[node].max(1.0)) / 2.0;
             }
         }
+        let [x, y] = &mut axes;
+        orthogonal(x, &vec![1.0; n], strength);
+        orthogonal(y, &vec![1.0; n], strength);
+        orthogonal(y, x, strength);
+        for axis in &mut axes {
+            let length = product(axis, axis, strength).sqrt().max(1e-12);
+            axis.iter_mut().for_each(|value| *value /= length);
+        }
     }
-    for (index, &node) in order.iter().enumerate() {
-        let (angle, radius) = (index as f64 * 2.399_963, (index as f64 + 0.5).sqrt());
-        places[node] = (radius * angle.cos(), radius * angle.sin());
-    }
-    places
+    // Scaled to about one node in each unit of area, as the forces leave it.
+    let scale = (n as f64 * strength.iter().sum::<f64>().max(1.0) / 4.0).sqrt();
+    (0..n)
+        .map(|node| {
+            let (x, y) = spiral(node);
+            (axes[0][node] * scale + x * 0.02, axes[1][node] * scale + y * 0.02)
+        })
+        .collect()
+}
+
+/// Rounds of smoothing: enough for a ring of a hundred.
+const SMOOTHINGS: usize = 1000;
+
+fn product(a: &[f64], b: &[f64], weight: &[f64]) -> f64 {
+    a.iter().zip(b).zip(weight).map(|((a, b), w)| a * b * w.max(1.0)).sum()
+}
+
+/// Takes off `a` what it has in common with `b`.
+fn orthogonal(a: &mut [f64], b: &[f64], weight: &[f64]) {
+    let part = product(a, b, weight) / product(b, b, weight).max(1e-12);
+    a.iter_mut().zip(b).for_each(|(a, b)| *a -= part * b);
 }
 
 /// Scales so that the longer side has that length, around the middle.
@@ -170,6 +190,28 @@ mod tests {
         let within = mean(links[1..].to_vec());
         let between = mean((1..10).flat_map(|a| (11..20).map(move |b| (a, b))).collect());
         assert!(between > 2.0 * within, "{between} {within}");
+    }
+
+    #[test]
+    fn a_ring_is_unfolded() {
+        // In an order that has nothing to do with the ring.
+        let at = |i: usize| i * 17 % 60;
+        let links: Vec<(usize, usize)> = (0..60).map(|i| (at(i), at((i + 1) % 60))).collect();
+        let places = settle(&[5.0; 60], &links, 600.0);
+        let middle = (0..60).fold((0.0, 0.0), |m, i| (m.0 + places[i].0 / 60.0, m.1 + places[i].1 / 60.0));
+        let turns: f64 = links
+            .iter()
+            .map(|&(a, b)| {
+                let angle = |n: usize| (places[n].1 - middle.1).atan2(places[n].0 - middle.0);
+                let turn = (angle(b) - angle(a)).rem_euclid(std::f64::consts::TAU);
+                if turn > std::f64::consts::PI { turn - std::f64::consts::TAU } else { turn }
+            })
+            .sum();
+        assert!((turns.abs() - std::f64::consts::TAU).abs() < 1e-6, "{turns}");
+        let radii: Vec<f64> = places.iter().map(|&place| distance(place, middle)).collect();
+        let least = radii.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = radii.iter().copied().fold(0.0, f64::max);
+        assert!(least > 0.6 * most, "{least} {most}");
     }
 
     #[test]

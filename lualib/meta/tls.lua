@@ -1,14 +1,22 @@
 ---@meta
--- Editor stubs of connections under TLS (`splay.tls_core`), made by `ssl.wrap`: all methods of TCP
--- sockets, and these.
+-- Connections under TLS (`splay.tls_core`), described by hand.
 
+--- A connection under TLS, made by `ssl.wrap`: all methods of TCP sockets, and these.
+---
+--- ```lua not run: a server with a certificate is needed
+--- local c = assert(socket.connect("localhost", 443))
+--- c = assert(ssl.wrap(c, { mode = "client", cafile = "ca.pem" }))
+--- ```
 ---@class splay.Tls: splay.Tcp
 local Tls = {}
 
 --- Agrees on versions and keys, and checks certificates. Nothing is sent or received before.
 ---
 --- `c:dohandshake()  --> true`
---- `c:dohandshake()  --> false  "certificate verify failed (unknown issuer)"`
+--- `c:dohandshake()  --> false, "certificate verify failed (unknown issuer)"`
+---
+--- Errors: `false, "reason"`: "certificate verify failed (REASON)", "tls: REASON", those of the
+--- network; "wantread" and "wantwrite" with a timeout of 0.
 ---@async
 ---@return boolean ok
 ---@return string? reason
@@ -24,6 +32,8 @@ function Tls:sni(name) end
 --- What the handshake has settled: "protocol", "cipher", or both in a table.
 ---
 --- `c:info("protocol")  --> "TLSv1.3"`
+---
+--- Errors: `nil, "handshake not done"`.
 ---@param field "protocol"|"cipher"|nil
 ---@return string|{protocol: string, cipher: string}|nil value nil, "handshake not done"
 ---@return string? reason
@@ -38,6 +48,8 @@ function Tls:getalpn() end
 --- A certificate of the other side, in DER form; the first is its own.
 ---
 --- `#c:peercertificate()  --> 512`
+---
+--- Errors: `nil, "reason"` if there is none.
 ---@param n integer? 1 if absent
 ---@return string? der nil if there is none
 ---@return string? reason

@@ -1,0 +1,2 @@
+-- A module of an application's own.
+return { anything = 1 }

@@ -1,0 +1,197 @@
+//! A whole simulated run: instances of one program on one worker in virtual time, recorded.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use splay_protocol::seed::instance_seed;
+use splay_protocol::{ListError, ListType, Lists, Node};
+use splay_runtime::driver::Owner;
+use splay_runtime::host::{EndReason, InstanceConfig, Mode, Report, Stream, WorkerConfig};
+use splay_runtime::program::Program;
+use splay_runtime::worker::{Step, Worker};
+
+use crate::driver::{EPOCH, VirtualDriver};
+use crate::network::{NetworkConfig, SharedRecorder, Time};
+use crate::recording::{Kind, Recorder};
+
+/// A virtual second may not cost more than this of real time without a thread yielding: then the
+/// thread would never yield, and the run is not one that repeats.
+const SLICE: Duration = Duration::from_secs(30);
+
+/// What is to be simulated.
+#[derive(Debug, Clone)]
+pub struct SimulationConfig {
+    /// The program.
+    pub program: Arc<Program>,
+    /// `arg[1]`, `arg[2]`, ...
+    pub arguments: Vec<String>,
+    /// How many instances, from position 1 on.
+    pub instances: u32,
+    /// Port of every instance (`job.me.port`): each has an address of its own, see [`address`].
+    pub port: u16,
+    /// How node lists are chosen.
+    pub list_type: ListType,
+    /// Longest list; `None`: all.
+    pub list_size: Option<u32>,
+    /// What all randomness follows from.
+    pub seed: u64,
+    /// Lua heap limit of an instance in bytes.
+    pub max_memory_bytes: Option<usize>,
+    /// The network.
+    pub network: NetworkConfig,
+}
+
+/// Address of the instance at a position: 10.0.0.1 and so on.
+pub fn address(position: u32) -> Ipv4Addr {
+    Ipv4Addr::from(0x0a00_0000 + position)
+}
+
+/// Most instances: the addresses of 10.0.0.0/8.
+pub const MAX_INSTANCES: u32 = (1 << 24) - 2;
+
+/// How far a simulation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more to come.
+    Going,
+    /// Every instance has ended.
+    Ended,
+    /// Instances wait for what can never come.
+    Idle,
+}
+
+/// A simulated run.
+pub struct Simulation {
+    worker: Worker,
+    recorder: SharedRecorder,
+    config: SimulationConfig,
+    lists: Lists,
+    started: u32,
+}
+
+impl Simulation {
+    /// Prepares a run at virtual time zero; no instance is started yet. `sink` hears all reports,
+    /// whose times are since 1970 (virtual: see [`EPOCH`]). `recorder` takes everything down.
+    pub fn new(
+        config: SimulationConfig,
+        recorder: Recorder,
+        mut sink: impl FnMut(Report) + 'static,
+    ) -> Result<Simulation, ListError> {
+        let nodes = (1..=config.instances)
+            .map(|position| Node { ip: address(position).to_string(), port: config.port })
+            .collect();
+        let reference = format!("sim-{}", config.seed);
+        let lists = Lists::new(reference, nodes, config.list_type, config.list_size, config.seed)?;
+        let recorder = Rc::new(RefCell::new(recorder));
+        let mut driver = VirtualDriver::new(config.seed, &config.network);
+        for position in 1..=config.instances {
+            driver.set_home(Owner(position - 1), IpAddr::V4(address(position)));
+        }
+        driver.record(recorder.clone());
+        let noted = recorder.clone();
+        let told = Box::new(move |report: Report| {
+            note(&mut noted.borrow_mut(), &report);
+            sink(report);
+        });
+        let worker = Worker::new(Box::new(driver), WorkerConfig { slice: Some(SLICE) }, told);
+        Ok(Simulation { worker, recorder, config, lists, started: 0 })
+    }
+
+    /// Instances not started yet. A caller that wants to show progress starts them one by one with
+    /// [`Simulation::start_next`]; virtual time stands still meanwhile.
+    pub fn unstarted(&self) -> u32 {
+        self.config.instances - self.started
+    }
+
+    /// Starts the next instance.
+    pub fn start_next(&mut self) {
+        self.started += 1;
+        let position = self.started;
+        let config = InstanceConfig {
+            program: self.config.program.clone(),
+            arguments: self.config.arguments.clone(),
+            job: Some(self.lists.job(position)),
+            mode: Mode::Hosted,
+            // When the compiler turns to a loop depends on addresses of code.
+            jit: false,
+            compact: self.config.instances > 64,
+            seed: Some(instance_seed(self.config.seed, position)),
+            max_memory_bytes: self.config.max_memory_bytes,
+        };
+        self.worker.start(position, config);
+    }
+
+    /// Goes on, a little way, at most to virtual time `until`.
+    pub fn step(&mut self, until: Duration) -> io::Result<Progress> {
+        while self.unstarted() > 0 {
+            self.start_next();
+        }
+        Ok(match self.worker.step(Some(until))? {
+            Step::Empty => Progress::Ended,
+            Step::Idle => Progress::Idle,
+            Step::Progress | Step::Woken => Progress::Going,
+        })
+    }
+
+    /// Virtual time since the beginning.
+    pub fn now(&self) -> Duration {
+        self.worker.now()
+    }
+
+    /// Instances that have not ended.
+    pub fn live(&self) -> usize {
+        self.worker.live()
+    }
+
+    /// Ends all instances that are left.
+    pub fn stop(&mut self) {
+        for position in 1..=self.started {
+            self.worker.stop(position);
+        }
+    }
+
+    /// Entries recorded so far, and the hash of them.
+    pub fn fingerprint(&self) -> (u64, u128) {
+        let recorder = self.recorder.borrow();
+        (recorder.entries(), recorder.hash())
+    }
+
+    /// Writes out the recording.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.recorder.borrow_mut().finish()
+    }
+}
+
+/// Takes down a report.
+fn note(recorder: &mut Recorder, report: &Report) {
+    let since = |at: Duration| Time::try_from(at.saturating_sub(EPOCH).as_nanos()).unwrap_or(Time::MAX);
+    match report {
+        Report::Started { instance, at } => recorder.note(since(*at), Kind::Started, *instance, &[]),
+        Report::Output { instance, at, stream, line } => {
+            let stream = [match stream {
+                Stream::Out => 1,
+                Stream::Err => 2,
+            }];
+            recorder.note(since(*at), Kind::Output, *instance, &[&stream, line]);
+        }
+        Report::ThreadDied { instance, at, error, .. } => {
+            recorder.note(since(*at), Kind::ThreadDied, *instance, &[error.as_bytes()]);
+        }
+        // Not a word between the instance and its world: it is read off it when it ends.
+        Report::Viewed { .. } => {}
+        Report::Ended { instance, at, reason, .. } => {
+            let text = match reason {
+                EndReason::Finished => "finished".to_owned(),
+                EndReason::Exit(code) => format!("exit {code}"),
+                EndReason::Error(error) => format!("error {error}"),
+                EndReason::Stopped => "stopped".to_owned(),
+                EndReason::Memory => "memory".to_owned(),
+            };
+            recorder.note(since(*at), Kind::Ended, *instance, &[text.as_bytes()]);
+        }
+    }
+}

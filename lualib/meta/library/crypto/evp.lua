@@ -1,0 +1,4 @@
+---@meta crypto.evp
+-- Made by `splay doc --stubs` from the libraries' comments: changes are lost.
+
+return require("crypto").evp

@@ -1,0 +1,4 @@
+---@meta socket.core
+-- Made by `splay doc --stubs` from the libraries' comments: changes are lost.
+
+return require("splay.socket")
