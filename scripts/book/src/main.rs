@@ -1,4 +1,4 @@
-//! Builds the documents as a book: `cargo run -p splay-book` writes target/book/index.html. A link
+//! Builds the documents as a book: `scripts/check book` writes target/book/index.html. A link
 //! that leads nowhere fails the build.
 
 mod check;

@@ -58,11 +58,10 @@ fn in_order(shown: &[String], printed: &[String]) -> bool {
 }
 
 fn line_matches(shown: &str, printed: &str) -> bool {
-    let mut parts = shown.split("...");
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = printed.strip_prefix(first) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
+    let parts: Vec<&str> = shown.split("...").collect();
+    let Some(mut rest) = printed.strip_prefix(parts[0]) else { return false };
+    let Some((last, between)) = parts[1..].split_last() else { return rest.is_empty() };
+    for part in between {
         let Some((_, after)) = rest.split_once(part) else { return false };
         rest = after;
     }
