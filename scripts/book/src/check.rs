@@ -77,6 +77,9 @@ mod tests {
         write("a.html", r##"<h1 id="top"></h1><a href="sub/b.html#x">b</a><a href="#none">c</a>"##);
         write("sub/b.html", r##"<p id="x"><img alt="" src="no.svg"><a href="../a.html#top">a</a>"##);
         write("sub/c.html", r##"<a href="https://example.org/d"></a><a class="" href="e.html"></a>"##);
-        assert_eq!(broken_links(folder.path()).unwrap(), ["a.html: #none", "sub/b.html: no.svg", "sub/c.html: e.html"]);
+        assert_eq!(
+            broken_links(folder.path()).unwrap(),
+            ["a.html: #none", "sub/b.html: no.svg", "sub/c.html: e.html"]
+        );
     }
 }

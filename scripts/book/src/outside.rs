@@ -29,7 +29,7 @@ impl Preprocessor for OutsideLinks {
     }
 }
 
-/// The text with each link to a file outside `book` replaced. `folder` is where the text's file is;
+/// The text with each link to a file outside `book`, or to a README in it, replaced. `folder` is where the text's file is;
 /// both are relative to the repository.
 fn rewrite(text: &str, folder: &Path, book: &Path, repository: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -45,7 +45,8 @@ fn rewrite(text: &str, folder: &Path, book: &Path, repository: &str) -> String {
             out.push_str("](");
             match outside(target, folder, book) {
                 Some(path) => out.push_str(&format!("{repository}/blob/main/{}", path.display())),
-                None => out.push_str(target),
+                // The book calls a folder's first page so.
+                None => out.push_str(&target.replace("README.md", "index.md")),
             }
             if target.len() < after.len() {
                 out.push(')');
@@ -78,12 +79,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_links_out_of_the_book_change() {
-        let text = "[a](b.md) [c](../../apps/c.lua), [d](#d)\n```\n[e](../../e)\n```\n[f](../reference/f.md#g)\n";
+    fn only_links_out_of_the_book_and_to_first_pages_change() {
+        let text = "[a](b.md) [c](../../apps/c.lua), [d](#d)\n```\n[e](../../e)\n```\n[f](../reference/README.md#g)\n";
         let web = "https://example.org/splay";
         assert_eq!(
             rewrite(text, Path::new("docs/guide"), Path::new("docs"), web),
             text.replace("../../apps/c.lua", "https://example.org/splay/blob/main/apps/c.lua")
+                .replace("README.md", "index.md")
         );
         assert_eq!(
             rewrite("[x](../README.md", Path::new("docs"), Path::new("docs"), web),
