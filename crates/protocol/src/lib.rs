@@ -1,5 +1,6 @@
-//! What crosses a process or file boundary: nodes, jobs, node lists.
+//! What crosses a process or file boundary: nodes, jobs, node lists, churn.
 
+pub mod churn;
 pub mod job;
 pub mod list;
 pub mod node;
