@@ -9,7 +9,7 @@ use splay_protocol::churn::{Statistics, Trace};
 
 /// Size of the picture in pixels, and how high the upper part is.
 const SIZE: (u32, u32) = (960, 560);
-const UPPER: u32 = 350;
+const UPPER: u32 = 340;
 
 const LINE: RGBColor = RGBColor(31, 97, 165);
 const JOINS: RGBColor = RGBColor(46, 139, 87);
@@ -83,8 +83,8 @@ fn population(
         .light_line_style(TRANSPARENT)
         .bold_line_style(GRID)
         .axis_style(TEXT)
-        .label_style(("sans-serif", 13).into_font().color(&TEXT))
-        .axis_desc_style(("sans-serif", 14).into_font().color(&TEXT))
+        .label_style(("sans-serif", 15).into_font().color(&TEXT))
+        .axis_desc_style(("sans-serif", 16).into_font().color(&TEXT))
         .y_desc("nodes there")
         .x_label_formatter(&|x| number(*x))
         .y_label_formatter(&|y| number(*y))
@@ -114,11 +114,11 @@ fn turnover(area: &Area<'_>, stats: &Statistics, unit: &Unit, end: f64) -> Drawn
         stats.intervals.iter().map(count).max().unwrap_or(0) as f64
     };
     let (joins, leaves) = (most(|row| row.joins), most(|row| row.leaves));
-    // Even where nobody leaves there is room for the word.
-    let least = (joins + leaves).max(1.0) * 0.2;
+    let least = (joins + leaves).max(1.0) * 0.05;
     let (top, bottom) = ((joins * 1.1).max(least), (leaves * 1.1).max(least));
     let mut chart = ChartBuilder::on(area)
         .margin(10)
+        .margin_top(28)
         .margin_right(24)
         .set_label_area_size(LabelAreaPosition::Left, LEFT)
         .set_label_area_size(LabelAreaPosition::Bottom, BELOW)
@@ -129,8 +129,8 @@ fn turnover(area: &Area<'_>, stats: &Statistics, unit: &Unit, end: f64) -> Drawn
         .light_line_style(TRANSPARENT)
         .bold_line_style(GRID)
         .axis_style(TEXT)
-        .label_style(("sans-serif", 13).into_font().color(&TEXT))
-        .axis_desc_style(("sans-serif", 14).into_font().color(&TEXT))
+        .label_style(("sans-serif", 15).into_font().color(&TEXT))
+        .axis_desc_style(("sans-serif", 16).into_font().color(&TEXT))
         .x_desc(unit.name)
         .y_desc(format!("per {} s", number(interval)))
         .x_label_formatter(&|x| number(*x))
@@ -149,11 +149,12 @@ fn turnover(area: &Area<'_>, stats: &Statistics, unit: &Unit, end: f64) -> Drawn
         }))?;
     }
     chart.draw_series([PathElement::new([(0.0, 0.0), (end, 0.0)], TEXT)])?;
-    let style = |colour: RGBColor| ("sans-serif", 14).into_font().color(&colour);
-    let plotting = chart.plotting_area();
-    let right = end * 0.94;
-    plotting.draw(&Text::new("joins", (right, top * 0.98), style(JOINS)))?;
-    plotting.draw(&Text::new("leaves", (right, -bottom + (top + bottom) * 0.14), style(LEAVES)))?;
+    let word = ("sans-serif", 16).into_font().color(&TEXT);
+    for (name, colour, x) in [("joins", JOINS, 0), ("leaves", LEAVES, 70)] {
+        let x = LEFT as i32 + 20 + x;
+        area.draw(&Rectangle::new([(x, 8), (x + 11, 19)], colour.filled()))?;
+        area.draw(&Text::new(name, (x + 16, 6), word.clone()))?;
+    }
     Ok(())
 }
 
@@ -193,7 +194,7 @@ mod tests {
         ] {
             assert!(svg.contains(part), "{part}");
         }
-        // A bar for each interval with joins or leaves, besides the background.
+        // A bar for each interval with joins or leaves, and the sign beside the word.
         let bars = svg.matches("fill=\"#2E8B57\"").count();
         assert_eq!(bars, 1 + 4, "{svg}");
     }

@@ -228,8 +228,8 @@ fn check(args: &CheckArgs) -> Result<(), Failure> {
 fn amount(trace: &Trace) -> String {
     let stats = Statistics::of(trace, None, Some(trace.end().max(Duration::from_secs(1))));
     format!(
-        "{} nodes, population {} to {}, {} joins, {} leaves, the last event at {}s",
-        stats.nodes,
+        "{}, population {} to {}, {} joins, {} leaves, the last event at {}s",
+        if stats.nodes == 1 { "1 node".to_owned() } else { format!("{} nodes", stats.nodes) },
         stats.population.min,
         stats.population.max,
         stats.joins,
