@@ -7,5 +7,5 @@ pub mod node;
 pub mod seed;
 
 pub use job::{Job, ListType};
-pub use list::{ListError, Lists, loopback_nodes};
+pub use list::{Among, ListError, Lists, loopback_nodes};
 pub use node::Node;

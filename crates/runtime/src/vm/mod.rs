@@ -4,6 +4,7 @@
 mod ctx;
 mod depth;
 mod inquiry;
+mod leaving;
 mod libraries;
 mod memory;
 mod passes;
