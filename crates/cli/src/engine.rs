@@ -2,6 +2,8 @@
 //! and never move. Commands go to a worker through a channel and a wake-up; reports of all come
 //! back through one channel. The only place that knows the runtime's worker.
 
+mod follow;
+
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+use splay_protocol::{Job, Lists};
 use splay_runtime::host::{EndReason, InstanceConfig, InstanceNumber, Report, Stream, WorkerConfig};
 use splay_runtime::real::{RealDriver, Waker};
 use splay_runtime::worker::{Step, Worker};
@@ -21,6 +24,9 @@ use splay_simulator::{NetworkConfig, VirtualDriver};
 use crate::dispatcher::Input;
 use crate::failure::{Failure, STATUS_INTERRUPTED};
 use crate::interrupt;
+
+pub use follow::{Churn, Churned};
+use follow::{Share, follow};
 
 /// What the workers are to do.
 #[derive(Debug, Clone)]
@@ -31,10 +37,14 @@ pub struct EngineConfig {
     pub instances: u32,
     /// What holds for all instances of a worker.
     pub worker: WorkerConfig,
+    /// What each instance is told of the others.
+    pub lists: Lists,
+    /// When instances start and stop; `None`: all start at once and stay.
+    pub churn: Option<Churn>,
 }
 
-/// Tells how an instance is set up.
-type Configure = dyn Fn(InstanceNumber) -> InstanceConfig + Send + Sync;
+/// Tells how an instance is set up: of its job, and of how often it has started before.
+type Configure = dyn Fn(Job, u32) -> InstanceConfig + Send + Sync;
 
 /// The running workers. They end by themselves when their instances have; dropping this
 /// leaves them alone.
@@ -53,7 +63,7 @@ impl Engine {
     /// Starts the workers, which start their instances.
     pub fn start(
         config: EngineConfig,
-        configure: impl Fn(InstanceNumber) -> InstanceConfig + Send + Sync + 'static,
+        configure: impl Fn(Job, u32) -> InstanceConfig + Send + Sync + 'static,
         inputs: Sender<Input>,
     ) -> Result<Engine, Failure> {
         let configure: Arc<Configure> = Arc::new(configure);
@@ -69,9 +79,15 @@ impl Engine {
                     Err(error) => return drop(ready.send(Err(error))),
                 };
                 let _ = ready.send(Ok(driver.waker()));
-                let mine = (index + 1..=config.instances).step_by(config.workers as usize);
                 let worker = Worker::new(Box::new(driver), config.worker, reports_to(inputs.clone()));
-                let work = AssertUnwindSafe(|| work(worker, mine, &*configure, &stopped));
+                let (share, lists) = (Share { index, workers: config.workers }, &config.lists);
+                let work = AssertUnwindSafe(|| match &config.churn {
+                    Some(churn) => follow(worker, share, churn, lists, &*configure, &stopped, &inputs),
+                    None => {
+                        let mine = (index + 1..=config.instances).step_by(config.workers as usize);
+                        work(worker, mine, |number| configure(lists.job(number), 0), &stopped)
+                    }
+                });
                 let outcome = match catch_unwind(work) {
                     Ok(outcome) => outcome.map_err(|error| error.to_string()),
                     Err(panic) => Err(panic_text(&*panic)),
@@ -106,7 +122,7 @@ fn reports_to(inputs: Sender<Input>) -> Box<dyn FnMut(Report)> {
 fn work(
     mut worker: Worker,
     mine: impl Iterator<Item = InstanceNumber>,
-    configure: &Configure,
+    configure: impl Fn(InstanceNumber) -> InstanceConfig,
     stop: &Receiver<()>,
 ) -> std::io::Result<()> {
     let mut started = Vec::new();
