@@ -2,6 +2,7 @@
 //! and never move. Commands go to a worker through a channel and a wake-up; reports of all come
 //! back through one channel. The only place that knows the runtime's worker.
 
+mod follow;
 mod prompts;
 
 use std::any::Any;
@@ -15,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+use splay_protocol::{Job, Lists};
 use splay_runtime::host::{EndReason, InstanceConfig, InstanceNumber, Report, Stream, WorkerConfig};
 use splay_runtime::real::{RealDriver, Waker};
 use splay_runtime::vm::Interrupter;
@@ -26,6 +28,9 @@ use crate::failure::{Failure, STATUS_INTERRUPTED};
 use crate::interrupt;
 pub use prompts::{Command, Prompts};
 
+pub use follow::{Churn, Churned};
+use follow::{Share, follow};
+
 /// What the workers are to do.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -35,12 +40,16 @@ pub struct EngineConfig {
     pub instances: u32,
     /// What holds for all instances of a worker.
     pub worker: WorkerConfig,
+    /// What each instance is told of the others.
+    pub lists: Lists,
+    /// When instances start and stop; `None`: all start at once and stay.
+    pub churn: Option<Churn>,
     /// Instances live on when they have nothing to run: their user is at a prompt.
     pub keep: bool,
 }
 
-/// Tells how an instance is set up.
-type Configure = dyn Fn(InstanceNumber) -> InstanceConfig + Send + Sync;
+/// Tells how an instance is set up: of its job, and of how often it has started before.
+type Configure = dyn Fn(Job, u32) -> InstanceConfig + Send + Sync;
 
 /// Hears what workers report, on their threads.
 type Tell = dyn Fn(Input) + Send + Sync;
@@ -64,7 +73,7 @@ impl Engine {
     /// Starts the workers, which start their instances.
     pub fn start(
         config: EngineConfig,
-        configure: impl Fn(InstanceNumber) -> InstanceConfig + Send + Sync + 'static,
+        configure: impl Fn(Job, u32) -> InstanceConfig + Send + Sync + 'static,
         tell: impl Fn(Input) + Send + Sync + 'static,
     ) -> Result<Engine, Failure> {
         let configure: Arc<Configure> = Arc::new(configure);
@@ -83,9 +92,15 @@ impl Engine {
                     Err(error) => return drop(ready.send(Err(error))),
                 };
                 let _ = ready.send(Ok(driver.waker()));
-                let mine = (index + 1..=config.instances).step_by(config.workers as usize);
                 let worker = Worker::new(Box::new(driver), config.worker, reports_to(tell.clone()));
-                let work = AssertUnwindSafe(|| work(worker, mine, &*configure, keep, &commanded));
+                let (share, lists) = (Share { index, workers: config.workers }, &config.lists);
+                let work = AssertUnwindSafe(|| match &config.churn {
+                    Some(churn) => follow(worker, share, churn, lists, &*configure, &commanded, &*tell),
+                    None => {
+                        let mine = (index + 1..=config.instances).step_by(config.workers as usize);
+                        work(worker, mine, |number| configure(lists.job(number), 0), keep, &commanded)
+                    }
+                });
                 let outcome = match catch_unwind(work) {
                     Ok(outcome) => outcome.map_err(|error| error.to_string()),
                     Err(panic) => Err(panic_text(&*panic)),
@@ -124,7 +139,7 @@ fn reports_to(tell: Arc<Tell>) -> Box<dyn FnMut(Report)> {
 fn work(
     mut worker: Worker,
     mine: impl Iterator<Item = InstanceNumber>,
-    configure: &Configure,
+    configure: impl Fn(InstanceNumber) -> InstanceConfig,
     keep: Option<Arc<OnceLock<Interrupter>>>,
     commands: &Receiver<Command>,
 ) -> std::io::Result<()> {

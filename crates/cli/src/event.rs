@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+use splay_protocol::churn::Action;
 use splay_runtime::host::{EndReason, InstanceNumber, Report, Stream, Usage};
 use splay_runtime::view::View;
 
@@ -69,6 +70,21 @@ pub enum What {
         #[serde(serialize_with = "usage_fields")]
         usage: Usage,
     },
+    /// An event of churn was carried out.
+    Churn {
+        /// Which instance.
+        instance: InstanceNumber,
+        /// What happens to it.
+        action: Action,
+        /// When it was to happen, from the start of the run.
+        #[serde(serialize_with = "seconds")]
+        due: Duration,
+        /// How much later it was done.
+        #[serde(serialize_with = "seconds")]
+        late: Duration,
+        /// Whether there was something to do: not where the instance had ended by itself.
+        applied: bool,
+    },
     /// All instances were told to stop.
     Stopping {
         /// Why.
@@ -99,7 +115,7 @@ pub enum Ending {
     },
     /// It ran out of its memory.
     Memory,
-    /// It was stopped with the whole run.
+    /// It was stopped: with the whole run, or by churn.
     Stopped,
     /// It did not stop when told to, or its worker broke down.
     Lost,
@@ -269,6 +285,20 @@ mod tests {
         assert_eq!(
             json(What::Stopping { cause: StopCause::TimeLimit }),
             r#"{"at":1.500001,"event":"stopping","cause":"time_limit"}"#
+        );
+        let churn = What::Churn {
+            instance: 2,
+            action: Action::Leave,
+            due: Duration::from_millis(1500),
+            late: Duration::from_micros(1),
+            applied: true,
+        };
+        assert_eq!(
+            json(churn),
+            concat!(
+                r#"{"at":1.500001,"event":"churn","instance":2,"action":"leave","due":1.5,"late":0.000001,"#,
+                r#""applied":true}"#
+            )
         );
         let ending = Ending::Exit { status: 3 };
         assert_eq!(

@@ -4,6 +4,7 @@ mod annotations;
 mod attach;
 mod catalogue;
 mod check;
+mod churn;
 mod command;
 mod diagnostics;
 mod dispatcher;

@@ -52,7 +52,8 @@ fn every_page_and_every_program_has_its_place() {
     let guide = docs().join("guide");
     let mut paths: BTreeSet<PathBuf> = pages.iter().map(|page| page.path.clone()).collect();
     for page in &pages {
-        paths.extend(page.blocks.iter().filter_map(|block| block.include.clone().map(|include| include.file)));
+        paths
+            .extend(page.blocks.iter().filter_map(|block| block.include.clone().map(|include| include.file)));
         // Pictures and what commands are given besides listings.
         paths.extend(page.links.iter().map(|link| guide.join(link)));
     }
@@ -142,7 +143,8 @@ fn put(page: &Page, index: usize, folder: &Path) -> Result<(), String> {
             false => Err(format!("an excerpt of {name}, which the page does not show")),
         };
     }
-    let runs = |block: &Block| block.language() == "sh" && !block.has("not-run") && block.text.contains(&name);
+    let runs =
+        |block: &Block| block.language() == "sh" && !block.has("not-run") && block.text.contains(&name);
     if !page.blocks[index..].iter().any(runs) {
         return Err(format!("no command below names {name}"));
     }
@@ -159,7 +161,9 @@ fn execute(block: &Block, folder: &Path, path: &str) -> Result<String, String> {
     let expected = block.value("status").map_or(0, |status| status.parse().expect("status=NUMBER"));
     match outcome.status == Some(expected) {
         true => Ok(outcome.out),
-        false => Err(format!("{}--- ended with {:?} and printed\n{}", block.text, outcome.status, outcome.out)),
+        false => {
+            Err(format!("{}--- ended with {:?} and printed\n{}", block.text, outcome.status, outcome.out))
+        }
     }
 }
 

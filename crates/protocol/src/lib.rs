@@ -1,6 +1,7 @@
-//! What crosses a process or file boundary: nodes, jobs, node lists, the session between splayd
-//! and controller, log lines.
+//! What crosses a process or file boundary: nodes, jobs, node lists, churn, the session between
+//! splayd and controller, log lines.
 
+pub mod churn;
 pub mod job;
 pub mod limits;
 pub mod list;
@@ -12,6 +13,6 @@ pub mod submission;
 
 pub use job::{Job, ListType};
 pub use limits::Limits;
-pub use list::{ListError, Lists, loopback_nodes};
+pub use list::{Among, ListError, Lists, loopback_nodes};
 pub use node::Node;
 pub use submission::Submission;

@@ -8,9 +8,11 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use splay_protocol::Node;
 
 use crate::driver::{Driver, Owner, Wake};
 use crate::host::{EndReason, InstanceConfig, InstanceNumber, Report, Usage, WorkerConfig};
@@ -113,6 +115,34 @@ impl Worker {
         if let Some(&seat) = self.by_number.get(&number) {
             self.close(seat, EndReason::Stopped);
         }
+    }
+
+    /// Has an instance leave: its `job.on_stop` is called, and it ends when that has returned, or
+    /// after `grace`. Without such a function it ends at once.
+    pub fn leave(&mut self, number: InstanceNumber, grace: Duration) {
+        let Some(&seat) = self.by_number.get(&number) else { return };
+        self.hand_over(None);
+        self.since = self.driver.borrow().now();
+        self.hand_over(Some(seat));
+        let entry = &self.seats[seat as usize];
+        if entry.instance.as_ref().is_some_and(|instance| instance.leave(self.since, grace)) {
+            self.queue(seat);
+        } else {
+            self.close(seat, EndReason::Stopped);
+        }
+    }
+
+    /// Tells an instance which nodes are there now (`job.nodes()`, `job.get_live_nodes()`).
+    pub fn set_live_nodes(&self, number: InstanceNumber, nodes: Arc<[Node]>) {
+        let seat = self.by_number.get(&number).map(|&seat| &self.seats[seat as usize]);
+        if let Some(instance) = seat.and_then(|seat| seat.instance.as_ref()) {
+            instance.set_live_nodes(nodes);
+        }
+    }
+
+    /// Whether an instance has started and has not ended.
+    pub fn is_live(&self, number: InstanceNumber) -> bool {
+        self.by_number.contains_key(&number)
     }
 
     /// Instances that have not ended.

@@ -2,6 +2,7 @@
 
 mod attach;
 mod check;
+mod churn;
 mod completions;
 mod doc;
 mod lua;
@@ -41,6 +42,7 @@ Examples:
   splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
   splay check chord.lua               mistakes that can be seen without running it
+  splay churn stats day.churn         what a script of joins and leaves amounts to
   splay doc events.wait               what a library function is for
   splay help run                      all about `splay run`";
 
@@ -65,6 +67,7 @@ enum Command {
     Test(test::TestArgs),
     Check(check::CheckArgs),
     Doc(doc::DocArgs),
+    Churn(churn::ChurnArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -92,6 +95,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Test(args) => test::execute(args),
         Command::Check(args) => check::execute(args),
         Command::Doc(args) => doc::execute(args),
+        Command::Churn(args) => churn::execute(args),
         Command::Completions(args) => completions::execute(args),
         Command::Man(args) => man::execute(args),
     }

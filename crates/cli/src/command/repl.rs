@@ -135,9 +135,12 @@ impl Local {
             workers: 1,
             instances: 1,
             worker: WorkerConfig { slice: Some(SLICE) },
+            // Not told to the instance: it has the job given, or none.
+            lists: Lists::new("repl", loopback_nodes(INSTANCE, FIRST_PORT)?, ListType::Head, None, 0)?,
+            churn: None,
             keep: true,
         };
-        let configure = move |_| InstanceConfig {
+        let configure = move |_, _| InstanceConfig {
             program: program.clone(),
             arguments: arguments.clone(),
             job: job.clone(),
@@ -173,6 +176,7 @@ fn as_heard(input: Input) -> Option<Heard> {
         },
         Input::WorkerDone { outcome: Err(error) } => gone(error, STATUS_BROKEN),
         Input::Report(Report::Started { .. } | Report::Viewed { .. })
+        | Input::Churned(_)
         | Input::WorkerDone { .. }
         | Input::Interrupt => None,
     }

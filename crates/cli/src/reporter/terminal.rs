@@ -218,7 +218,7 @@ impl Reporter for Terminal {
                 self.own_line(&format!("{cause}: stopping {}{again}", instances(self.instances)))?;
             }
             What::WorkerBroke { error } => self.own_line(&format!("worker lost: {}", first_line(error)))?,
-            What::ThreadDied { .. } | What::Ended { .. } | What::Started { .. } => {}
+            What::ThreadDied { .. } | What::Ended { .. } | What::Started { .. } | What::Churn { .. } => {}
         }
         Ok(())
     }

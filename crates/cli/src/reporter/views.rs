@@ -65,6 +65,7 @@ impl Reporter for Views {
             What::Viewed { .. }
             | What::Output { .. }
             | What::ThreadDied { .. }
+            | What::Churn { .. }
             | What::WorkerBroke { .. } => {}
         }
         Ok(())

@@ -73,7 +73,11 @@ impl Block {
     }
 
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.info.split(',').filter_map(|one| one.split_once('=')).find(|(key, _)| *key == name).map(|(_, v)| v)
+        self.info
+            .split(',')
+            .filter_map(|one| one.split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, v)| v)
     }
 }
 

@@ -19,7 +19,8 @@ pub fn same_lines(shown: &str, printed: &str) -> bool {
         return false;
     }
     let mut taken_by = vec![None; printed.len()];
-    (0..shown.len()).all(|line| find_place(line, &shown, &printed, &mut taken_by, &mut vec![false; printed.len()]))
+    (0..shown.len())
+        .all(|line| find_place(line, &shown, &printed, &mut taken_by, &mut vec![false; printed.len()]))
 }
 
 /// Gives a line shown a line printed of its own; those placed before may have to move.
@@ -50,7 +51,9 @@ fn find_place(
 fn in_order(shown: &[String], printed: &[String]) -> bool {
     match shown.split_first() {
         None => printed.is_empty(),
-        Some((line, rest)) if line == "..." => (0..=printed.len()).any(|skip| in_order(rest, &printed[skip..])),
+        Some((line, rest)) if line == "..." => {
+            (0..=printed.len()).any(|skip| in_order(rest, &printed[skip..]))
+        }
         Some((line, rest)) => printed
             .split_first()
             .is_some_and(|(first, others)| line_matches(line, first) && in_order(rest, others)),
@@ -92,7 +95,9 @@ fn comparable(line: &str) -> String {
             words[index] = format!("{parent}/RUN");
         } else if let Some(colon) = words[index].find("127.0.0.1:") {
             let digits = colon + "127.0.0.1:".len();
-            let end = words[index][digits..].find(|c: char| !c.is_ascii_digit()).map_or(words[index].len(), |n| digits + n);
+            let end = words[index][digits..]
+                .find(|c: char| !c.is_ascii_digit())
+                .map_or(words[index].len(), |n| digits + n);
             words[index].replace_range(digits..end, "PORT");
         } else if index > 0 && words[index - 1] == "in" && words[index].parse::<f64>().is_ok() {
             // `50 instances in 5.64 s: ...`

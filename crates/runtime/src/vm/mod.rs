@@ -7,6 +7,7 @@ mod ctx;
 mod depth;
 mod evaluate;
 mod inquiry;
+mod leaving;
 mod libraries;
 mod memory;
 mod passes;
