@@ -1,6 +1,7 @@
 //! What crosses a process or file boundary: nodes, jobs, node lists, the session between splayd
 //! and controller, join tokens, log lines.
 
+pub mod api;
 pub mod job;
 pub mod join;
 pub mod limits;
