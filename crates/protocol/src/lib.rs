@@ -1,7 +1,8 @@
-//! What crosses a process or file boundary: nodes, jobs, node lists, the session between splayd
-//! and controller, join tokens, log lines.
+//! What crosses a process or file boundary: nodes, jobs, node lists, churn, the session between
+//! splayd and controller, its HTTP API, join tokens, log lines.
 
 pub mod api;
+pub mod churn;
 pub mod job;
 pub mod join;
 pub mod limits;
