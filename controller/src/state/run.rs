@@ -22,7 +22,7 @@ impl State {
         let (Some(at_us), Some(host)) = (job.live.start_at_us, job.hosts.get(splayd)) else { return };
         let mut positions = Vec::new();
         if let Some(replay) = &job.churn {
-            let initial = super::churn::initial(replay.schedule());
+            let initial = churn::initial(replay.schedule());
             let here = host.seats.values().map(|seat| seat.position).filter(|position| *position > 0);
             positions = here.filter(|position| initial.contains(position)).collect();
             // No positions would mean all: where none begins, the agenda alone starts instances.
@@ -57,7 +57,7 @@ impl State {
     fn initial_count(&self, id: &str) -> usize {
         let job = &self.jobs[id];
         match &job.churn {
-            Some(replay) => super::churn::initial(replay.schedule()).len(),
+            Some(replay) => churn::initial(replay.schedule()).len(),
             None => job.instances() as usize,
         }
     }
@@ -68,11 +68,13 @@ impl State {
         let all_away = job.active_hosts().next().is_none();
         if let Some(replay) = &job.churn {
             let over = replay.next_at().is_none();
-            let up = job
-                .hosts
-                .values()
-                .flat_map(|host| host.seats.values())
-                .any(|seat| seat.state == InstanceState::Running);
+            let state = |position| job.seat(position).map(|(_, _, seat)| seat.state);
+            let up = (1..=job.instances()).any(|position| match state(position) {
+                Some(InstanceState::Running) => true,
+                Some(InstanceState::Ended) => false,
+                // On its way to a splayd, or waiting for one.
+                Some(InstanceState::Waiting) | None => replay.is_up(position),
+            });
             let pending = self.steps_pending(id, now);
             if over && !up && !pending {
                 self.stop(now, id, JobState::Ended, "its churn is over and no instance is left".to_owned());
