@@ -53,7 +53,12 @@ type Answer = oneshot::Sender<Result<(), Rejected>>;
 enum Input {
     Event(Event, Option<Answer>),
     Ask(Question),
-    Open { event: Box<Event>, splayd: String, queue: mpsc::Sender<Outgoing>, answer: oneshot::Sender<Result<u64, Rejected>> },
+    Open {
+        event: Box<Event>,
+        splayd: String,
+        queue: mpsc::Sender<Outgoing>,
+        answer: oneshot::Sender<Result<u64, Rejected>>,
+    },
     Closed(String, u64),
     Settings(Settings),
 }
@@ -126,7 +131,10 @@ impl Hub {
     }
 
     /// Looks at the state.
-    pub async fn ask<T: Send + 'static>(&self, look: impl FnOnce(&State) -> T + Send + 'static) -> Result<T, Ended> {
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> Result<T, Ended> {
         let (answer, answered) = oneshot::channel();
         let question: Question = Box::new(move |state| {
             let _ = answer.send(look(state));
@@ -165,9 +173,14 @@ impl Hub {
 }
 
 impl Owner {
-    async fn run(mut self, mut inputs: mpsc::Receiver<Input>, mut stop: watch::Receiver<bool>) -> Result<(), StoreError> {
+    async fn run(
+        mut self,
+        mut inputs: mpsc::Receiver<Input>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), StoreError> {
         loop {
-            let wait = self.state.next_deadline().map(|at| Duration::from_micros(at.saturating_sub(now_us())));
+            let wait =
+                self.state.next_deadline().map(|at| Duration::from_micros(at.saturating_sub(now_us())));
             let tick = async {
                 match wait {
                     Some(wait) => tokio::time::sleep(wait).await,
@@ -197,7 +210,9 @@ impl Owner {
             }
         }
         for session in self.sessions.values() {
-            let _ = session.queue.try_send(Outgoing::Close(RefusedCode::Busy, "the controller is about to end".into()));
+            let _ = session
+                .queue
+                .try_send(Outgoing::Close(RefusedCode::Busy, "the controller is about to end".into()));
         }
         Ok(())
     }
@@ -258,7 +273,9 @@ impl Owner {
         for action in &actions {
             match action {
                 Action::Event(job, event) => commit.events.push((job.clone(), event.clone())),
-                Action::Logs(splayd, sequence, batch) => commit.logs.push((splayd.clone(), *sequence, batch.clone())),
+                Action::Logs(splayd, sequence, batch) => {
+                    commit.logs.push((splayd.clone(), *sequence, batch.clone()))
+                }
                 Action::Result(part) => {
                     if let Some(file) = self.keep_result(part).await? {
                         commit.results.retain(|(job, known)| {
@@ -277,7 +294,9 @@ impl Owner {
         for action in actions {
             match action {
                 Action::Send(splayd, message) => self.say(&splayd, Outgoing::Message(message)),
-                Action::SendNodes(splayd, head, positions) => self.say(&splayd, Outgoing::Nodes(head, positions)),
+                Action::SendNodes(splayd, head, positions) => {
+                    self.say(&splayd, Outgoing::Nodes(head, positions))
+                }
                 Action::SendFiles(splayd, digests) => self.say(&splayd, Outgoing::Files(digests)),
                 Action::Close(splayd, code, reason) => self.say(&splayd, Outgoing::Close(code, reason)),
                 Action::Ack(splayd, sequence) => drop(acknowledged.insert(splayd, sequence)),
@@ -311,7 +330,12 @@ impl Owner {
     /// Writes a piece of a result where it belongs. A piece that came before is written again.
     async fn keep_result(&self, part: &ResultPart) -> Result<Option<ResultFile>, StoreError> {
         if !safe_path(&part.path) || part.total_bytes > self.results.max_file_bytes {
-            tracing::warn!(job = part.job, path = part.path, bytes = part.total_bytes, "result file not taken");
+            tracing::warn!(
+                job = part.job,
+                path = part.path,
+                bytes = part.total_bytes,
+                "result file not taken"
+            );
             return Ok(None);
         }
         let path = self.results.folder.join(&part.job).join(part.position.to_string()).join(&part.path);

@@ -1,7 +1,7 @@
 //! Random identifiers and secrets, and the hashing of passwords.
 
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash};
 use argon2::Argon2;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash};
 
 /// A random identifier of 48 bits after a letter.
 pub fn random_id(letter: &str) -> String {

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_bytes::ByteBuf;
 use splay_protocol::session::{
-    Challenge, DecodeError, Enrol, FilePart, Hello, ProbeReply, RefusedCode, ToController, ToSplayd, VERSION, decode,
-    encode, signed_text,
+    Challenge, DecodeError, Enrol, FilePart, Hello, ProbeReply, RefusedCode, ToController, ToSplayd, VERSION,
+    decode, encode, signed_text,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
@@ -79,7 +79,8 @@ impl From<DecodeError> for Fault {
 
 impl From<Rejected> for Fault {
     fn from(rejected: Rejected) -> Self {
-        let code = if matches!(rejected, Rejected::NoSplayd(_)) { RefusedCode::Key } else { RefusedCode::Protocol };
+        let code =
+            if matches!(rejected, Rejected::NoSplayd(_)) { RefusedCode::Key } else { RefusedCode::Protocol };
         refused(code, rejected.to_string())
     }
 }
@@ -142,7 +143,9 @@ impl Sessions {
         let peer = peer.to_string();
         let (splayd, enrolled) = match (known, token) {
             (Some(record), _) => (record.id, None),
-            (None, None) => return Err(refused(RefusedCode::Key, "the key is not known here: enrol with a join token")),
+            (None, None) => {
+                return Err(refused(RefusedCode::Key, "the key is not known here: enrol with a join token"));
+            }
             (None, Some((token, secret))) => {
                 let record = self.enrol(&token, &secret, &hello, key, peer.clone()).await?;
                 (record.id.clone(), Some(Box::new(record)))
@@ -150,18 +153,29 @@ impl Sessions {
         };
         let (queue, outgoing) = mpsc::channel(SESSION_QUEUE);
         let Hello { info, jobs, incarnation, .. } = hello;
-        let event = Event::Connected { splayd: splayd.clone(), enrolled, info: Box::new(info), jobs, incarnation, peer };
+        let event = Event::Connected {
+            splayd: splayd.clone(),
+            enrolled,
+            info: Box::new(info),
+            jobs,
+            incarnation,
+            peer,
+        };
         let number = self.hub.open(splayd.clone(), event, queue).await??;
         Ok((splayd, number, outgoing))
     }
 
     fn check_signature(&self, nonce: &[u8], hello: &Hello) -> Result<(), Fault> {
         let key = UnparsedPublicKey::new(&ED25519, &*hello.key);
-        let fits = |certificate: &[u8]| key.verify(&signed_text(nonce, certificate), &hello.signature).is_ok();
+        let fits =
+            |certificate: &[u8]| key.verify(&signed_text(nonce, certificate), &hello.signature).is_ok();
         if fits(&self.certificate) || (self.by_roots && fits(&[])) {
             return Ok(());
         }
-        Err(refused(RefusedCode::Key, "the signature does not fit: another key, or somebody between splayd and controller"))
+        Err(refused(
+            RefusedCode::Key,
+            "the signature does not fit: another key, or somebody between splayd and controller",
+        ))
     }
 
     async fn enrol(
@@ -237,7 +251,12 @@ impl Sessions {
     }
 
     /// Takes what a splayd says; may give an answer.
-    async fn hear(&self, splayd: &str, bytes: &[u8], fault: &mpsc::Sender<Rejected>) -> Result<Option<ToSplayd>, Fault> {
+    async fn hear(
+        &self,
+        splayd: &str,
+        bytes: &[u8],
+        fault: &mpsc::Sender<Rejected>,
+    ) -> Result<Option<ToSplayd>, Fault> {
         let received_us = now_us();
         let message = match decode(bytes) {
             Ok(message) => message,
@@ -333,7 +352,13 @@ fn broken(error: &axum::Error) -> Fault {
 fn encode_nodes(head: &NodesHead, positions: &[(u32, u32)]) -> Vec<u8> {
     let list_type = head.list_type.name();
     let mut bytes = Vec::with_capacity(head.nodes.len() + positions.len() * 16 + 100);
-    let front = format!("d5:nodesd3:job{}:{}9:list_sizei{}e9:list_type{}:{list_type}5:nodes", head.job.len(), head.job, head.list_size, list_type.len());
+    let front = format!(
+        "d5:nodesd3:job{}:{}9:list_sizei{}e9:list_type{}:{list_type}5:nodes",
+        head.job.len(),
+        head.job,
+        head.list_size,
+        list_type.len()
+    );
     bytes.extend_from_slice(front.as_bytes());
     bytes.extend_from_slice(&head.nodes);
     bytes.extend_from_slice(b"9:positionsl");
@@ -353,10 +378,23 @@ mod tests {
 
     #[test]
     fn lists_are_encoded_as_the_message() {
-        for nodes in [vec![], vec![Node { ip: "10.0.0.1".into(), port: 22000 }, Node { ip: "::1".into(), port: 1 }]] {
-            let head = NodesHead { job: "j12".into(), nodes: encode(&nodes), list_type: ListType::Random, list_size: 7 };
+        for nodes in
+            [vec![], vec![Node { ip: "10.0.0.1".into(), port: 22000 }, Node { ip: "::1".into(), port: 1 }]]
+        {
+            let head = NodesHead {
+                job: "j12".into(),
+                nodes: encode(&nodes),
+                list_type: ListType::Random,
+                list_size: 7,
+            };
             let positions = vec![(4, 1), (10, 2)];
-            let whole = JobNodes { job: "j12".into(), nodes, positions: positions.clone(), list_type: ListType::Random, list_size: 7 };
+            let whole = JobNodes {
+                job: "j12".into(),
+                nodes,
+                positions: positions.clone(),
+                list_type: ListType::Random,
+                list_size: 7,
+            };
             assert_eq!(encode_nodes(&head, &positions), encode(&ToSplayd::Nodes(whole)));
         }
     }

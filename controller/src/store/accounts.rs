@@ -93,7 +93,8 @@ fn token(row: &AnyRow) -> Result<Token> {
 impl Store {
     /// A user.
     pub async fn user(&self, name: &str) -> Result<Option<UserRow>> {
-        let query = sqlx::query("SELECT name, role, password, created_us FROM users WHERE name = $1").bind(name.to_owned());
+        let query = sqlx::query("SELECT name, role, password, created_us FROM users WHERE name = $1")
+            .bind(name.to_owned());
         query.fetch_optional(&self.read).await?.map(|row| user(&row)).transpose()
     }
 
@@ -181,7 +182,10 @@ impl Store {
 
     /// Forgets tokens whose time is over.
     pub async fn sweep_tokens(&self, now: Micros) -> Result<()> {
-        sqlx::query("DELETE FROM tokens WHERE expires_us <= $1").bind(now as i64).execute(&self.write).await?;
+        sqlx::query("DELETE FROM tokens WHERE expires_us <= $1")
+            .bind(now as i64)
+            .execute(&self.write)
+            .await?;
         Ok(())
     }
 
@@ -200,7 +204,8 @@ impl Store {
 
     /// All join tokens.
     pub async fn join_tokens(&self) -> Result<Vec<JoinTokenInfo>> {
-        let text = "SELECT id, uses, used, created_us, expires_us, revoked FROM join_tokens ORDER BY created_us, id";
+        let text =
+            "SELECT id, uses, used, created_us, expires_us, revoked FROM join_tokens ORDER BY created_us, id";
         let rows = sqlx::query(text).fetch_all(&self.read).await?;
         let about = |row: &AnyRow| {
             Ok(JoinTokenInfo {
@@ -235,7 +240,8 @@ impl Store {
         let hash = hash_secret(secret);
         let query = sqlx::query(used).bind(id.to_owned()).bind(hash.clone()).bind(now as i64);
         if query.execute(&mut *transaction).await?.rows_affected() == 0 {
-            let query = sqlx::query("SELECT revoked, expires_us FROM join_tokens WHERE id = $1 AND hash = $2");
+            let query =
+                sqlx::query("SELECT revoked, expires_us FROM join_tokens WHERE id = $1 AND hash = $2");
             let row = query.bind(id.to_owned()).bind(hash).fetch_optional(&mut *transaction).await?;
             let Some(row) = row else { return Ok(Err(JoinFault::Unknown)) };
             let (revoked, expires): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);

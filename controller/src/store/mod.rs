@@ -70,7 +70,10 @@ pub struct Commit {
 impl Commit {
     /// Whether there is nothing to store.
     pub fn is_empty(&self) -> bool {
-        self.changes == Changes::default() && self.events.is_empty() && self.logs.is_empty() && self.results.is_empty()
+        self.changes == Changes::default()
+            && self.events.is_empty()
+            && self.logs.is_empty()
+            && self.results.is_empty()
     }
 }
 
@@ -123,7 +126,10 @@ impl Store {
             for statement in text.split(";\n") {
                 sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut *transaction).await?;
             }
-            sqlx::query("INSERT INTO schema_version (version) VALUES ($1)").bind(number).execute(&mut *transaction).await?;
+            sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
+                .bind(number)
+                .execute(&mut *transaction)
+                .await?;
         }
         Ok(transaction.commit().await?)
     }
@@ -139,15 +145,27 @@ impl Store {
         let mut transaction = self.write.begin().await?;
         let connection: &mut AnyConnection = &mut transaction;
         let changes = &commit.changes;
-        let rows = changes.splayds.iter().map(|record| vec![text(&record.id), text(&record.key), json(record)]).collect();
+        let rows = changes
+            .splayds
+            .iter()
+            .map(|record| vec![text(&record.id), text(&record.key), json(record)])
+            .collect();
         upsert(connection, "splayds", &["id", "public_key", "data"], 1, rows).await?;
         let rows = changes.specs.iter().map(|spec| vec![text(&spec.id), json(spec)]).collect();
         upsert(connection, "jobs", &["id", "spec"], 1, rows).await?;
         let rows = changes.lives.iter().map(|(job, live)| vec![text(job), json(live)]).collect();
         upsert(connection, "job_states", &["job", "data"], 1, rows).await?;
-        let rows = changes.hosts.iter().map(|(job, splayd, host)| vec![text(job), text(splayd), json(host)]).collect();
+        let rows = changes
+            .hosts
+            .iter()
+            .map(|(job, splayd, host)| vec![text(job), text(splayd), json(host)])
+            .collect();
         upsert(connection, "job_hosts", &["job", "splayd", "data"], 2, rows).await?;
-        let rows = commit.events.iter().map(|(job, event)| vec![text(job), number(event.number), json(event)]).collect();
+        let rows = commit
+            .events
+            .iter()
+            .map(|(job, event)| vec![text(job), number(event.number), json(event)])
+            .collect();
         upsert(connection, "job_events", &["job", "number", "data"], 2, rows).await?;
         let block = |(splayd, sequence, batch): &(String, u64, LogBatch)| {
             vec![
@@ -163,11 +181,21 @@ impl Store {
         let columns = ["job", "splayd", "sequence", "first_us", "last_us", "line_count", "data"];
         upsert(connection, "logs", &columns, 3, commit.logs.iter().map(block).collect()).await?;
         let result = |(job, file): &(String, ResultFile)| {
-            vec![text(job), number(file.position.into()), text(&file.path), number(file.bytes), number(file.received_bytes)]
+            vec![
+                text(job),
+                number(file.position.into()),
+                text(&file.path),
+                number(file.bytes),
+                number(file.received_bytes),
+            ]
         };
         let columns = ["job", "position", "path", "total_bytes", "received_bytes"];
         upsert(connection, "results", &columns, 3, commit.results.iter().map(result).collect()).await?;
-        let rows = changes.sequences.iter().map(|(splayd, sequence)| vec![text(splayd), number(*sequence)]).collect();
+        let rows = changes
+            .sequences
+            .iter()
+            .map(|(splayd, sequence)| vec![text(splayd), number(*sequence)])
+            .collect();
         upsert(connection, "sequences", &["splayd", "sequence"], 1, rows).await?;
         Ok(transaction.commit().await?)
     }

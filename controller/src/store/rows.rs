@@ -35,8 +35,13 @@ pub(super) async fn upsert(
             }
             text.push(')');
         }
-        let sets: Vec<String> = columns[keys..].iter().map(|name| format!("{name} = excluded.{name}")).collect();
-        text.push_str(&format!(" ON CONFLICT ({}) DO UPDATE SET {}", columns[..keys].join(", "), sets.join(", ")));
+        let sets: Vec<String> =
+            columns[keys..].iter().map(|name| format!("{name} = excluded.{name}")).collect();
+        text.push_str(&format!(
+            " ON CONFLICT ({}) DO UPDATE SET {}",
+            columns[..keys].join(", "),
+            sets.join(", ")
+        ));
         let mut query = sqlx::query(AssertSqlSafe(text));
         for value in some.into_iter().flatten() {
             query = match value {
