@@ -251,7 +251,8 @@ impl State {
                 state.hosting.entry(splayd.clone()).or_default().insert(id.clone());
             }
             if !job.live.state.is_final() {
-                state.timers.insert((now, Timer::Job(id.clone())));
+                let deadline = job.live.deadline_us.into_iter();
+                state.timers.extend(deadline.chain([now]).map(|at| (at, Timer::Job(id.clone()))));
             }
             state.jobs.insert(id, job);
         }
