@@ -131,11 +131,15 @@ async fn one_who_breaks_the_protocol_is_cut_and_others_go_on() {
     say(&mut socket, &ToController::Probe(Probe { sent_us: 9 })).await.unwrap();
     let reply = hear(&mut socket).await;
     assert!(matches!(&reply, Some(ToSplayd::ProbeReply(ProbeReply { sent_us: 9, .. }))), "{reply:?}");
+    // And a report of such a kind counts: the next one is no gap.
+    let later = b"d6:reportd5:at_usi5e5:eventd6:dancedd1:xi1eee8:sequencei1eee";
+    socket.send(Message::Binary(later.to_vec().into())).await.unwrap();
+    assert_eq!(hear(&mut socket).await, Some(ToSplayd::Ack(Ack { sequence: 1 })));
     // A report about a job it has no part in changes nothing, and is acknowledged.
     let id = controller.client.submit(job(2, json!({}))).await;
     controller.job_is(&id, "running").await;
-    say(&mut socket, &report(1, Event::Done(JobReady { job: id.clone() }))).await.unwrap();
-    assert_eq!(hear(&mut socket).await, Some(ToSplayd::Ack(Ack { sequence: 1 })));
+    say(&mut socket, &report(2, Event::Done(JobReady { job: id.clone() }))).await.unwrap();
+    assert_eq!(hear(&mut socket).await, Some(ToSplayd::Ack(Ack { sequence: 2 })));
     assert_eq!(controller.job_is(&id, "ended").await["finished"], 2);
     controller.stop().await;
 }
