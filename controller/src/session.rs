@@ -234,7 +234,7 @@ impl Sessions {
                 }
                 outgoing = queue.recv() => match outgoing {
                     None => return Err(refused(RefusedCode::Busy, "too many messages wait")),
-                    Some(Outgoing::Message(message)) => send(socket, encode(&message)).await?,
+                    Some(Outgoing::Message(message)) => send(socket, encode(&*message)).await?,
                     Some(Outgoing::Nodes(head, positions)) => send(socket, encode_nodes(&head, &positions)).await?,
                     Some(Outgoing::Files(digests)) => self.send_files(socket, digests).await?,
                     Some(Outgoing::Close(code, reason)) => return Err(refused(code, reason)),

@@ -2,6 +2,8 @@
 //!
 //! `SPLAYDS=1000 SEATS=5 cargo nextest run -p splay-controller --test load --run-ignored all --no-capture`
 
+#![allow(clippy::print_stdout)]
+
 mod harness;
 
 use std::time::{Duration, Instant};

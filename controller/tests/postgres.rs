@@ -1,6 +1,8 @@
 //! The same over PostgreSQL: a server of its own, in a temporary folder, on loopback. Without
 //! Debian's package `postgresql` this is skipped, unless `CI=true`.
 
+#![allow(clippy::print_stdout)]
+
 mod harness;
 
 use std::path::{Path, PathBuf};

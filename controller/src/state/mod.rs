@@ -137,7 +137,7 @@ pub enum Rejected {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Say something to a splayd.
-    Send(String, ToSplayd),
+    Send(String, Box<ToSplayd>),
     /// Tell a splayd who is in a job. The encoded list is shared by all splayds.
     SendNodes(String, Arc<NodesHead>, Vec<(u32, u32)>),
     /// Send files to a splayd.
@@ -353,7 +353,7 @@ impl State {
 
     fn send(&mut self, splayd: &str, message: ToSplayd) {
         if self.splayds.get(splayd).is_some_and(|splayd| splayd.state == SplaydState::Online) {
-            self.actions.push(Action::Send(splayd.to_owned(), message));
+            self.actions.push(Action::Send(splayd.to_owned(), Box::new(message)));
         }
     }
 
