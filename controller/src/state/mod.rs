@@ -264,8 +264,9 @@ impl State {
         state
     }
 
-    /// Takes an event.
+    /// Takes an event. After reports a [`Event::Tick`] has to follow.
     pub fn apply(&mut self, now: Micros, event: Event) -> Result<(), Rejected> {
+        let report = matches!(event, Event::Report(..));
         let result = match event {
             Event::Connected { splayd, enrolled, info, jobs, incarnation, peer } => {
                 self.connected(now, splayd, enrolled, *info, jobs, (incarnation, peer))
@@ -280,7 +281,11 @@ impl State {
             Event::Label(splayd, labels) => self.label(now, &splayd, labels),
             Event::Tick => Ok(()),
         };
-        self.run_timers(now);
+        // Reports come by thousands, and to look at a job takes time as it has hosts: that is done
+        // once for all that came together, at the tick after them.
+        if !report {
+            self.run_timers(now);
+        }
         result
     }
 
@@ -349,6 +354,11 @@ impl State {
 
     fn wake(&mut self, at: Micros, timer: Timer) {
         self.timers.insert((at, timer));
+    }
+
+    /// Looks at a job at the next event that is no report.
+    fn review_soon(&mut self, now: Micros, id: &str) {
+        self.wake(now, Timer::Job(id.to_owned()));
     }
 
     fn send(&mut self, splayd: &str, message: ToSplayd) {

@@ -83,6 +83,7 @@ impl World {
 
     fn apply(&mut self, event: Input) {
         self.state.apply(self.now, event).unwrap();
+        self.state.apply(self.now, Input::Tick).unwrap();
         self.settle();
     }
 
