@@ -1,7 +1,8 @@
 //! What crosses a process or file boundary: nodes, jobs, node lists, the session between splayd
-//! and controller, log lines.
+//! and controller, join tokens, log lines.
 
 pub mod job;
+pub mod join;
 pub mod limits;
 pub mod list;
 pub mod log_lines;
@@ -11,6 +12,7 @@ pub mod session;
 pub mod submission;
 
 pub use job::{Job, ListType};
+pub use join::{JoinToken, JoinTokenError};
 pub use limits::Limits;
 pub use list::{ListError, Lists, loopback_nodes};
 pub use node::Node;
