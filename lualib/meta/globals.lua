@@ -12,6 +12,8 @@
 ---@field me splay.Node this instance
 ---@field position integer its rank in the job's list, from 1
 ---@field total integer instances of the job
+---@field name string? name of the job, on a testbed
+---@field env table<string, string> what the user set when submitting the job
 ---@field list_type "head"|"random" how `nodes` was chosen
 ---@field nodes splay.Nodes the nodes given to this instance, indexable and callable
 ---@field get_live_nodes fun(): splay.Node[]

@@ -1,7 +1,7 @@
 //! Which nodes each instance of a job is told about. Pure: the one home of this decision, used
 //! by every engine and by the controller.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::seed::SplitMix64;
@@ -48,6 +48,8 @@ pub struct Lists {
     list_type: ListType,
     list_size: u32,
     seed: u64,
+    name: Arc<str>,
+    environment: Arc<BTreeMap<String, String>>,
 }
 
 impl Lists {
@@ -69,7 +71,23 @@ impl Lists {
             Some(first) => first.into(),
             None => nodes.clone(),
         };
-        Ok(Lists { reference: reference.into(), nodes, head, list_type, list_size, seed })
+        Ok(Lists {
+            reference: reference.into(),
+            nodes,
+            head,
+            list_type,
+            list_size,
+            seed,
+            name: "".into(),
+            environment: Arc::default(),
+        })
+    }
+
+    /// Adds the job's name and what its user set, which every instance is told as well.
+    pub fn with_name(mut self, name: &str, environment: BTreeMap<String, String>) -> Lists {
+        self.name = name.into();
+        self.environment = Arc::new(environment);
+        self
     }
 
     /// How many instances the job has.
@@ -91,7 +109,27 @@ impl Lists {
             total: self.total(),
             list_type: self.list_type,
             nodes,
+            name: self.name.clone(),
+            environment: self.environment.clone(),
         }
+    }
+
+    /// What the instance at `position` is told when the nodes at the positions `live` are up:
+    /// its list is chosen among those.
+    pub fn job_among(&self, position: u32, live: &[u32]) -> Job {
+        let node = |at: &u32| (*at > 0).then(|| self.nodes.get(*at as usize - 1)).flatten();
+        let size = self.list_size as usize;
+        let nodes = match self.list_type {
+            ListType::Head => live.iter().filter_map(node).take(size).cloned().collect(),
+            ListType::Random => {
+                let others: Vec<&Node> = live.iter().filter(|at| **at != position).filter_map(node).collect();
+                let count = others.len() as u32;
+                let mut numbers = SplitMix64::stream(self.seed, u64::from(position - 1));
+                let chosen = draw_dense(&mut numbers, count, self.list_size.min(count));
+                chosen.into_iter().map(|index| others[index as usize].clone()).collect()
+            }
+        };
+        Job { nodes, ..self.job(position) }
     }
 
     /// What every instance is told, in the order of their positions.
@@ -189,6 +227,19 @@ mod tests {
         }
         // 200 * 50 * 5 / 50 = 1000 expected, with a deviation of about 30.
         assert!(named.iter().all(|count| (850..1150).contains(count)), "{named:?}");
+    }
+
+    #[test]
+    fn lists_among_the_live_name_no_others() {
+        let head = lists(9, ListType::Head, Some(2), 1);
+        assert_eq!(ports(&head.job_among(5, &[3, 5, 9, 99, 0])), [20002, 20004]);
+        let random = lists(9, ListType::Random, None, 1).job_among(5, &[3, 5, 9]);
+        let mut seen = ports(&random);
+        seen.sort_unstable();
+        assert_eq!((seen, random.position), (vec![20002, 20008], 5));
+        let all: Vec<u32> = (1..=9).collect();
+        let whole = lists(9, ListType::Random, Some(4), 3);
+        assert_eq!(whole.job_among(2, &all), whole.job(2), "all live: the list of a job without churn");
     }
 
     #[test]

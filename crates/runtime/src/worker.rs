@@ -6,6 +6,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -30,10 +32,39 @@ pub enum Step {
     Empty,
 }
 
+/// What a worker is at, for other threads to watch: one that does not get on is stuck in an
+/// instance that cannot be cut.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    /// Grows whenever an instance is turned to and whenever it is left: odd while one runs.
+    turns: AtomicU64,
+    /// Which one runs, or ran last.
+    instance: AtomicU32,
+}
+
+impl Pulse {
+    /// The count of turns, and the instance that runs now.
+    pub fn read(&self) -> (u64, Option<InstanceNumber>) {
+        let turns = self.turns.load(Ordering::Acquire);
+        (turns, (turns % 2 == 1).then(|| self.instance.load(Ordering::Relaxed)))
+    }
+
+    fn begin(&self, instance: InstanceNumber) {
+        self.instance.store(instance, Ordering::Relaxed);
+        self.turns.store(self.turns.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    fn end(&self) {
+        self.turns.store(self.turns.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+}
+
 struct Seat {
     instance: Option<Instance>,
     number: InstanceNumber,
     queued: bool,
+    /// Loaded, and its start not yet reported.
+    unstarted: bool,
     /// Valid entry of the deadline heap.
     deadline: Option<Duration>,
 }
@@ -52,6 +83,7 @@ pub struct Worker {
     /// Who runs, and since when: time is read when that changes, not at every turn.
     running: Option<u32>,
     since: Duration,
+    pulse: Arc<Pulse>,
 }
 
 impl Worker {
@@ -74,14 +106,41 @@ impl Worker {
             live: 0,
             running: None,
             since: Duration::ZERO,
+            pulse: Arc::default(),
         }
+    }
+
+    /// What other threads may watch.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        self.pulse.clone()
     }
 
     /// Starts an instance. What goes wrong comes as a [`Report::Ended`].
     pub fn start(&mut self, number: InstanceNumber, config: InstanceConfig) {
-        let owner = Owner(self.seats.len() as u32);
         let at = self.driver.borrow().wall();
         (self.sink.borrow_mut())(Report::Started { instance: number, at });
+        if let Some(seat) = self.open(number, config) {
+            self.queue(seat);
+        }
+    }
+
+    /// Makes an instance ready but runs nothing of it until [`Worker::release`]. What goes wrong
+    /// comes as a [`Report::Ended`].
+    pub fn load(&mut self, number: InstanceNumber, config: InstanceConfig) {
+        if let Some(seat) = self.open(number, config) {
+            self.seats[seat as usize].unstarted = true;
+        }
+    }
+
+    /// Runs a loaded instance; [`Report::Started`] comes as it really begins.
+    pub fn release(&mut self, number: InstanceNumber) {
+        if let Some(&seat) = self.by_number.get(&number) {
+            self.queue(seat);
+        }
+    }
+
+    fn open(&mut self, number: InstanceNumber, config: InstanceConfig) -> Option<u32> {
+        let owner = Owner(self.seats.len() as u32);
         let opened = Instance::open(
             number,
             owner,
@@ -92,16 +151,19 @@ impl Worker {
         );
         match opened {
             Ok(instance) => {
-                self.seats.push(Seat { instance: Some(instance), number, queued: true, deadline: None });
+                let instance = Some(instance);
+                let seat = Seat { instance, number, queued: false, unstarted: false, deadline: None };
+                self.seats.push(seat);
                 self.by_number.insert(number, owner.0);
-                self.runnable.push_back(owner.0);
                 self.live += 1;
+                Some(owner.0)
             }
             Err(message) => {
                 let at = self.driver.borrow().wall();
                 let reason = EndReason::Error(message);
                 let usage = Usage::default();
                 (self.sink.borrow_mut())(Report::Ended { instance: number, at, reason, usage });
+                None
             }
         }
     }
@@ -210,7 +272,14 @@ impl Worker {
         let entry = &mut self.seats[seat as usize];
         entry.queued = false;
         let Some(instance) = &entry.instance else { return };
-        match instance.turn(self.since) {
+        if std::mem::take(&mut entry.unstarted) {
+            let at = self.driver.borrow().wall();
+            (self.sink.borrow_mut())(Report::Started { instance: entry.number, at });
+        }
+        self.pulse.begin(entry.number);
+        let next = instance.turn(self.since);
+        self.pulse.end();
+        match next {
             Next::Ready => self.queue(seat),
             Next::At(deadline) => {
                 if entry.deadline != Some(deadline) {
@@ -269,7 +338,10 @@ impl Worker {
             }
             self.by_number.remove(&entry.number);
             self.live -= 1;
+            // Finalisers run.
+            self.pulse.begin(entry.number);
             instance.close(reason);
+            self.pulse.end();
         }
     }
 }

@@ -26,6 +26,8 @@ fn job(position: u32, nodes: &Arc<[Node]>) -> Job {
         total: u32::try_from(nodes.len()).expect("few nodes"),
         list_type: ListType::Head,
         nodes: nodes.clone(),
+        name: "".into(),
+        environment: Arc::default(),
     }
 }
 
