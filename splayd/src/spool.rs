@@ -360,7 +360,7 @@ mod tests {
         spool.add(2, logs(20, 700)).unwrap();
         spool.add(3, logs(5, 600)).unwrap();
         spool.add(4, ready("j")).unwrap();
-        spool.acknowledge(2).unwrap();
+        spool.acknowledge(1).unwrap();
         spool.add(5, logs(1, 10)).unwrap();
         let told: Vec<Event> = all(&spool, 2).into_iter().map(|report| report.event).collect();
         let dropped = Event::LogsDropped(LogsDropped { job: "j".into(), lines: 25, bytes: 1300 });
