@@ -94,7 +94,14 @@ fn run() -> io::Result<()> {
         };
         match order {
             ToJobd::Start(start) => all(Order::Start(Arc::new(start))),
-            ToJobd::Begin(begin) => one(begin.position, Order::Begin(Arc::new(begin))),
+            ToJobd::Begin(begin) => {
+                let begin = Arc::new(begin);
+                let home = homes.get(&begin.position);
+                for (index, handle) in handles.iter().enumerate() {
+                    let own = home == Some(&index);
+                    handle.tell(if own { Order::Begin(begin.clone()) } else { Order::Live(begin.clone()) });
+                }
+            }
             ToJobd::End(end) => one(end.position, Order::End(end)),
             ToJobd::Stop(stop) => all(Order::Stop(Arc::new(stop))),
             ToJobd::Setup(_) | ToJobd::Nodes(_) => return Err(unexpected("an order")),

@@ -1,6 +1,7 @@
 //! The `splay` command.
 
 mod annotations;
+mod churn;
 mod command;
 mod diagnostics;
 mod dispatcher;

@@ -1,6 +1,7 @@
 //! What crosses a process or file boundary: nodes, jobs, node lists, the session between splayd
-//! and controller, join tokens, log lines.
+//! and controller, join tokens, log lines, churn.
 
+pub mod churn;
 pub mod job;
 pub mod join;
 pub mod limits;
@@ -14,6 +15,6 @@ pub mod submission;
 pub use job::{Job, ListType};
 pub use join::{JoinToken, JoinTokenError};
 pub use limits::Limits;
-pub use list::{ListError, Lists, loopback_nodes};
+pub use list::{Among, ListError, Lists, loopback_nodes};
 pub use node::Node;
 pub use submission::Submission;

@@ -7,13 +7,14 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use splay_protocol::Node;
 
 use crate::driver::{Driver, Owner, Wake};
 use crate::host::{EndReason, InstanceConfig, InstanceNumber, Report, Usage, WorkerConfig};
+pub use crate::vm::{Beat, Pulse};
 use crate::vm::{Instance, Next, Watchdog};
 
 /// Turns that may pass between two looks at the driver while instances are busy.
@@ -30,33 +31,6 @@ pub enum Step {
     Idle,
     /// No instance is left.
     Empty,
-}
-
-/// What a worker is at, for other threads to watch: one that does not get on is stuck in an
-/// instance that cannot be cut.
-#[derive(Debug, Default)]
-pub struct Pulse {
-    /// Grows whenever an instance is turned to and whenever it is left: odd while one runs.
-    turns: AtomicU64,
-    /// Which one runs, or ran last.
-    instance: AtomicU32,
-}
-
-impl Pulse {
-    /// The count of turns, and the instance that runs now.
-    pub fn read(&self) -> (u64, Option<InstanceNumber>) {
-        let turns = self.turns.load(Ordering::Acquire);
-        (turns, (turns % 2 == 1).then(|| self.instance.load(Ordering::Relaxed)))
-    }
-
-    fn begin(&self, instance: InstanceNumber) {
-        self.instance.store(instance, Ordering::Relaxed);
-        self.turns.store(self.turns.load(Ordering::Relaxed) + 1, Ordering::Release);
-    }
-
-    fn end(&self) {
-        self.turns.store(self.turns.load(Ordering::Relaxed) + 1, Ordering::Release);
-    }
 }
 
 struct Seat {
@@ -89,8 +63,9 @@ pub struct Worker {
 impl Worker {
     /// A worker without instances. `sink` hears every [`Report`], on the worker's thread.
     pub fn new(driver: Box<dyn Driver>, config: WorkerConfig, sink: Box<dyn FnMut(Report)>) -> Worker {
+        let pulse: Arc<Pulse> = Arc::default();
         let watchdog = config.slice.and_then(|slice| {
-            Watchdog::start(slice)
+            Watchdog::start(slice, pulse.clone())
                 .inspect_err(|error| tracing::warn!(%error, "no watchdog: endless loops are not cut"))
                 .ok()
         });
@@ -106,7 +81,7 @@ impl Worker {
             live: 0,
             running: None,
             since: Duration::ZERO,
-            pulse: Arc::default(),
+            pulse,
         }
     }
 
@@ -173,6 +148,34 @@ impl Worker {
         if let Some(&seat) = self.by_number.get(&number) {
             self.close(seat, EndReason::Stopped);
         }
+    }
+
+    /// Has an instance leave: its `job.on_stop` is called, and it ends when that has returned, or
+    /// after `grace`. Without such a function it ends at once.
+    pub fn leave(&mut self, number: InstanceNumber, grace: Duration) {
+        let Some(&seat) = self.by_number.get(&number) else { return };
+        self.hand_over(None);
+        self.since = self.driver.borrow().now();
+        self.hand_over(Some(seat));
+        let entry = &self.seats[seat as usize];
+        if entry.instance.as_ref().is_some_and(|instance| instance.leave(self.since, grace)) {
+            self.queue(seat);
+        } else {
+            self.close(seat, EndReason::Stopped);
+        }
+    }
+
+    /// Tells an instance which nodes are there now (`job.nodes()`, `job.get_live_nodes()`).
+    pub fn set_live_nodes(&self, number: InstanceNumber, nodes: Arc<[Node]>) {
+        let seat = self.by_number.get(&number).map(|&seat| &self.seats[seat as usize]);
+        if let Some(instance) = seat.and_then(|seat| seat.instance.as_ref()) {
+            instance.set_live_nodes(nodes);
+        }
+    }
+
+    /// Whether an instance has started and has not ended.
+    pub fn is_live(&self, number: InstanceNumber) -> bool {
+        self.by_number.contains_key(&number)
     }
 
     /// Instances that have not ended.
@@ -338,8 +341,7 @@ impl Worker {
             }
             self.by_number.remove(&entry.number);
             self.live -= 1;
-            // Finalisers run.
-            self.pulse.begin(entry.number);
+            self.pulse.begin_close(entry.number);
             instance.close(reason);
             self.pulse.end();
         }

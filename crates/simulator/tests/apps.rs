@@ -48,7 +48,7 @@ fn prove(app: &str, arguments: &[&str], total: u32, proof: &str) {
         }
         Report::ThreadDied { error, .. } => heard.borrow_mut().push(format!("thread died: {error}")),
         Report::Ended { reason, .. } => ended.borrow_mut().push(reason),
-        Report::Started { .. } => {}
+        Report::Started { .. } | Report::Limit { .. } => {}
     });
     let driver = VirtualDriver::new(1, &NetworkConfig { latency: LATENCY, ..NetworkConfig::default() });
     let mut worker = Worker::new(Box::new(driver), WorkerConfig::default(), sink);

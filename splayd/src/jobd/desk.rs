@@ -1,8 +1,8 @@
 //! What a host thread knows of the lives it hosts, and how the runtime's reports become messages
 //! to splayd. Starts and stops nothing.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -45,17 +45,40 @@ pub struct Desk {
     /// The thread waits for splayd to read: the watchdog must not blame an instance.
     waits: Arc<AtomicBool>,
     limits: Limits,
+    /// The lives once more, for the watchdog, which empties it when it gives the thread up.
+    known: Arc<Mutex<BTreeMap<u32, u64>>>,
 }
 
 impl Desk {
-    pub fn new(limits: &Limits, outgoing: Sender<Outgoing>, waits: Arc<AtomicBool>) -> Desk {
+    pub fn new(
+        limits: &Limits,
+        outgoing: Sender<Outgoing>,
+        waits: Arc<AtomicBool>,
+        known: Arc<Mutex<BTreeMap<u32, u64>>>,
+    ) -> Desk {
         Desk {
+            known,
             lives: HashMap::new(),
             output: Output::new(limits.max_log_bytes),
             outgoing,
             waits,
             limits: limits.clone(),
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<u32, u64>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The watchdog has told of the ends of all lives here.
+    pub fn is_given_up(&self) -> bool {
+        !self.lives.is_empty() && self.known().is_empty()
+    }
+
+    /// Takes up a new life.
+    pub fn insert(&mut self, position: u32, life: Life) {
+        self.known().insert(position, life.number);
+        self.lives.insert(position, life);
     }
 
     /// Passes a message on.
@@ -94,10 +117,14 @@ impl Desk {
     pub fn report(&mut self, report: Report) {
         match report {
             Report::Started { instance, at } => self.started(instance, micros(at)),
-            Report::Output { instance, at, stream, line } => {
-                let kind = match stream {
-                    Stream::Out => LineKind::Out,
-                    Stream::Err => LineKind::Err,
+            Report::Output { instance, at, stream, level, line } => {
+                let kind = match (stream, level) {
+                    (Stream::Err, _) => LineKind::Err,
+                    (Stream::Out, 1) => LineKind::Debug,
+                    (Stream::Out, 2) => LineKind::Notice,
+                    (Stream::Out, 3) => LineKind::Warning,
+                    (Stream::Out, 4) => LineKind::Error,
+                    (Stream::Out, _) => LineKind::Out,
                 };
                 self.line(micros(at), instance, kind, &line);
             }
@@ -109,10 +136,31 @@ impl Desk {
                     self.limit(instance, at, "slice_milliseconds", (allowed, allowed), false);
                 }
             }
+            Report::Limit { instance, at, limit, allowed, reached } => {
+                let at = micros(at);
+                let said = format!("[splayd] {limit}: {allowed} allowed, {reached} refused");
+                self.output.system(at, instance, &said);
+                self.limit(instance, at, limit, (allowed, reached), false);
+            }
             Report::Ended { instance, at, reason, usage } => {
                 self.ended(instance, micros(at), reason, &usage);
             }
         }
+    }
+
+    /// Tells of a life that was ordered and will not be.
+    pub fn never_opened(&self, position: u32) {
+        self.send(FromJobd::Ended(Ended {
+            position,
+            at_us: 0,
+            ending: Ending::Stopped,
+            detail: String::new(),
+            usage: UsageTotals::default(),
+            step: 0,
+            planned_us: 0,
+            life: 0,
+            unstarted: 1,
+        }));
     }
 
     /// An error with its traceback, a line each.
@@ -130,6 +178,10 @@ impl Desk {
 
     fn ended(&mut self, position: u32, at_us: u64, reason: EndReason, usage: &Usage) {
         let Some(life) = self.lives.remove(&position) else { return };
+        if self.known().remove(&position).is_none() {
+            // The watchdog has told of its end.
+            return;
+        }
         let unstarted = !life.released && reason == EndReason::Stopped;
         let plain = |ending, detail: &str| (ending, detail.to_owned(), 0, 0);
         let (ending, detail, step, planned_us) = match reason {

@@ -5,11 +5,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use splay_protocol::list::Among;
 use splay_protocol::Job;
 use splay_protocol::seed::instance_seed;
 use splay_protocol::session::Ending;
@@ -26,6 +27,8 @@ use crate::pipe::{Begin, End, FromJobd, Ready, Start, Stop};
 pub enum Order {
     Start(Arc<Start>),
     Begin(Arc<Begin>),
+    /// Who is up from then on, for instances of other threads.
+    Live(Arc<Begin>),
     End(End),
     Stop(Arc<Stop>),
     Quit,
@@ -37,12 +40,19 @@ pub struct Handle {
     orders: Sender<Order>,
     waker: Waker,
     ended: Receiver<()>,
-    /// For the watchdog: what it is at.
+    /// For the watchdog.
+    pub watched: Watched,
+}
+
+/// What the watchdog sees of a host thread.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// What it is at.
     pub pulse: Arc<Pulse>,
     /// It waits for splayd to read.
     pub waits: Arc<AtomicBool>,
-    /// Positions it hosts.
-    pub positions: Vec<u32>,
+    /// Its lives, by position; emptied when the thread is given up.
+    pub lives: Arc<Mutex<BTreeMap<u32, u64>>>,
     /// Its identifier in the kernel.
     pub kernel_id: i32,
 }
@@ -72,7 +82,8 @@ pub fn start(
     let (open, opened) = bounded(1);
     let (end, ended) = bounded::<()>(1);
     let waits = Arc::new(AtomicBool::new(false));
-    let (mine, waiting) = (positions.clone(), waits.clone());
+    let lives = Arc::<Mutex<BTreeMap<u32, u64>>>::default();
+    let (known, waiting) = (lives.clone(), waits.clone());
     let body = move || {
         let _end = end;
         let driver = match RealDriver::new() {
@@ -80,7 +91,7 @@ pub fn start(
             Err(error) => return drop(open.send(Err(error))),
         };
         let waker = driver.waker();
-        let desk = Desk::new(&hosting.setup.limits, outgoing, waiting);
+        let desk = Desk::new(&hosting.setup.limits, outgoing, waiting, known);
         let desk = Rc::new(RefCell::new(desk));
         let heard = desk.clone();
         let sink = Box::new(move |report: Report| heard.borrow_mut().report(report));
@@ -91,7 +102,7 @@ pub fn start(
         let kernel_id = unsafe { libc::gettid() };
         let _ = open.send(Ok((waker, worker.pulse(), kernel_id)));
         let mut thread = Thread { worker, desk, hosting, plans: BTreeMap::new(), planned: 0, told };
-        thread.load(&mine);
+        thread.load(&positions);
         if let Err(error) = thread.run() {
             tracing::error!(%error, "a host thread ends");
             std::process::exit(1);
@@ -106,13 +117,14 @@ pub fn start(
     std::thread::Builder::new().name(format!("host-{}", index + 1)).spawn(body)?;
     let (waker, pulse, kernel_id) =
         opened.recv().map_err(|_| io::Error::other("a host thread did not start"))??;
-    Ok(Handle { orders, waker, ended, pulse, waits, positions, kernel_id })
+    Ok(Handle { orders, waker, ended, watched: Watched { pulse, waits, lives, kernel_id } })
 }
 
 #[derive(Debug)]
 enum Plan {
     Release(Vec<u32>),
     Begin(Arc<Begin>),
+    Live(Arc<Begin>),
     End(End),
 }
 
@@ -146,7 +158,7 @@ impl Thread {
         let life = Life { number, released: false, step, planned_us: 0, cause: None };
         {
             let mut desk = self.desk.borrow_mut();
-            desk.lives.insert(position, life);
+            desk.insert(position, life);
             desk.output.begin(position);
         }
         let setup = &self.hosting.setup;
@@ -189,11 +201,16 @@ impl Thread {
         loop {
             while let Ok(order) = self.told.try_recv() {
                 if let Order::Quit = order {
-                    self.stop_all(&Cause { ending: Ending::Stopped, detail: String::new(), step: 0, planned_us: 0 });
+                    self.stop_all("", Duration::ZERO);
                     self.desk.borrow_mut().flush();
                     return Ok(());
                 }
                 self.order(order);
+            }
+            if self.desk.borrow().is_given_up() {
+                // It came back after all, too late.
+                self.cancel_plans();
+                self.stop_all("", Duration::ZERO);
             }
             self.carry_out();
             let now = Instant::now();
@@ -249,17 +266,25 @@ impl Thread {
                 }
                 self.plan(begin.at_us, Plan::Begin(begin));
             }
+            Order::Live(begin) => self.plan(begin.at_us, Plan::Live(begin)),
             Order::End(end) => self.plan(end.at_us, Plan::End(end)),
             Order::Stop(stop) => {
-                self.plans.clear();
-                self.stop_all(&Cause {
-                    ending: Ending::Stopped,
-                    detail: stop.reason.clone(),
-                    step: 0,
-                    planned_us: 0,
-                });
+                self.cancel_plans();
+                self.stop_all(&stop.reason, Duration::from_millis(stop.grace_ms));
             }
             Order::Quit => {}
+        }
+    }
+
+    /// Nothing of what is planned will happen. Splayd is told of every life it ordered.
+    fn cancel_plans(&mut self) {
+        for plan in std::mem::take(&mut self.plans).into_values() {
+            if let Plan::Begin(begin) = plan {
+                let open = self.desk.borrow().lives.get(&begin.position).is_some_and(|life| life.step == begin.step);
+                if !open {
+                    self.desk.borrow().never_opened(begin.position);
+                }
+            }
         }
     }
 
@@ -269,13 +294,32 @@ impl Thread {
     }
 
     fn open_begin(&mut self, begin: &Begin) {
-        let job = match begin.live.is_empty() {
-            true => self.hosting.lists.job(begin.position),
-            false => self.hosting.lists.job_among(begin.position, &begin.live),
+        let job = match self.up(begin) {
+            Some(among) => among.job(begin.position),
+            None => self.hosting.lists.job(begin.position),
         };
         self.open(begin.position, job, begin.step);
         if let Some(life) = self.desk.borrow_mut().lives.get_mut(&begin.position) {
             life.planned_us = begin.at_us;
+        }
+    }
+
+    /// The lists at the time of a step that says who is up.
+    fn up(&self, begin: &Begin) -> Option<Among<'_>> {
+        let lists = &self.hosting.lists;
+        let up: Vec<u32> = begin.live.iter().copied().filter(|at| (1..=lists.total()).contains(at)).collect();
+        (!up.is_empty()).then(|| lists.among(up, begin.step))
+    }
+
+    /// The instances here are told who is up since a step.
+    fn tell_live(&self, begin: &Begin) {
+        let Some(among) = self.up(begin) else { return };
+        let running: Vec<u32> = {
+            let desk = self.desk.borrow();
+            desk.lives.iter().filter(|(_, life)| life.released).map(|(at, _)| *at).collect()
+        };
+        for position in running {
+            self.worker.set_live_nodes(position, among.nodes(position));
         }
     }
 
@@ -290,14 +334,19 @@ impl Thread {
                 Plan::Begin(begin) => {
                     let at = self.desk.borrow().lives.get(&begin.position).map(|life| life.step);
                     if at.is_some_and(|step| step != begin.step) {
-                        self.stop(begin.position, churn(begin.step, begin.at_us));
+                        self.stop(begin.position, churn(begin.step, begin.at_us), Duration::ZERO);
                     }
                     if at != Some(begin.step) {
                         self.open_begin(&begin);
                     }
+                    self.tell_live(&begin);
                     self.release(begin.position);
                 }
-                Plan::End(end) => self.stop(end.position, churn(end.step, end.at_us)),
+                Plan::Live(begin) => self.tell_live(&begin),
+                Plan::End(end) => {
+                    let grace = Duration::from_millis(end.grace_ms);
+                    self.stop(end.position, churn(end.step, end.at_us), grace);
+                }
             }
         }
     }
@@ -310,17 +359,25 @@ impl Thread {
         self.worker.release(position);
     }
 
-    fn stop(&mut self, position: u32, cause: Cause) {
+    /// Ends an instance, after its `job.on_stop` if there is time for it.
+    fn stop(&mut self, position: u32, cause: Cause, grace: Duration) {
         match self.desk.borrow_mut().lives.get_mut(&position) {
             Some(life) => life.cause = Some(cause),
             None => return,
         }
-        self.worker.stop(position);
+        if grace.is_zero() {
+            self.worker.stop(position);
+        } else {
+            self.worker.leave(position, grace);
+        }
     }
 
-    fn stop_all(&mut self, cause: &Cause) {
+    fn stop_all(&mut self, reason: &str, grace: Duration) {
         let positions: Vec<u32> = self.desk.borrow().lives.keys().copied().collect();
-        positions.into_iter().for_each(|position| self.stop(position, cause.clone()));
+        for position in positions {
+            let (ending, detail) = (Ending::Stopped, reason.to_owned());
+            self.stop(position, Cause { ending, detail, step: 0, planned_us: 0 }, grace);
+        }
     }
 }
 

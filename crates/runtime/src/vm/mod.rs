@@ -4,6 +4,7 @@
 mod ctx;
 mod depth;
 mod inquiry;
+mod leaving;
 mod libraries;
 mod memory;
 mod passes;
@@ -20,4 +21,4 @@ pub use run::{Next, name_of, thread_named};
 pub use stack::{Kind, NativeError, NativeResult, Return, Stack, State, enter, enter_always, request_mark};
 pub use state::Instance;
 pub(crate) use state::compile_program;
-pub use watch::{Watch, Watchdog};
+pub use watch::{Beat, Pulse, Watch, Watchdog};
