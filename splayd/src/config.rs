@@ -173,7 +173,11 @@ fn parse(path: &Path, text: &str) -> Result<Raw, ConfigError> {
 }
 
 /// The maxima: defaults with what the file says in their place.
-fn maxima(path: &Path, text: &str, said: BTreeMap<Spanned<String>, toml::Value>) -> Result<Limits, ConfigError> {
+fn maxima(
+    path: &Path,
+    text: &str,
+    said: BTreeMap<Spanned<String>, toml::Value>,
+) -> Result<Limits, ConfigError> {
     let mut whole = match serde_json::to_value(generous()) {
         Ok(serde_json::Value::Object(fields)) => fields,
         _ => unreachable!("limits are a table"),
@@ -266,18 +270,22 @@ impl Config {
         if max_instances == 0 {
             return Err(bad("max_instances", options.max_instances.is_some(), "must be at least 1".into()));
         }
-        if let Some(digest) = raw.native_libraries.iter().find(|text| !splay_protocol::join::is_fingerprint(text))
+        if let Some(digest) =
+            raw.native_libraries.iter().find(|text| !splay_protocol::join::is_fingerprint(text))
         {
             return Err(bad("native_libraries", false, format!("`{digest}` is not a SHA-256 digest")));
         }
         let place = match raw.place {
             None => None,
-            Some(place) => Some(degrees(place).ok_or_else(|| {
-                bad("place", false, "is [latitude, longitude] in degrees".into())
-            })?),
+            Some(place) => Some(
+                degrees(place)
+                    .ok_or_else(|| bad("place", false, "is [latitude, longitude] in degrees".into()))?,
+            ),
         };
         let country = raw.country.unwrap_or_default().to_uppercase();
-        if !country.is_empty() && !(country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase())) {
+        if !country.is_empty()
+            && !(country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase()))
+        {
             return Err(bad("country", false, format!("`{country}` is not a two-letter code")));
         }
         let spool_bytes = raw.spool_bytes.unwrap_or(DEFAULT_SPOOL_BYTES);
@@ -286,7 +294,11 @@ impl Config {
         }
         let maxima = maxima(path, text, raw.maxima)?;
         if maxima.ports == 0 || u32::from(ports.1 - ports.0) + 1 < u32::from(maxima.ports) {
-            return Err(bad("maxima.ports", false, format!("{} do not fit {}-{}", maxima.ports, ports.0, ports.1)));
+            return Err(bad(
+                "maxima.ports",
+                false,
+                format!("{} do not fit {}-{}", maxima.ports, ports.0, ports.1),
+            ));
         }
         let data = options.data_directory.clone().or(raw.data_directory);
         let data_directory = data.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
@@ -330,7 +342,10 @@ mod tests {
     #[test]
     fn an_empty_file_is_a_configuration() {
         let config = read("").unwrap();
-        assert_eq!((config.ports, config.max_instances, config.spool_bytes), ((22000, 32000), 100, 256 << 20));
+        assert_eq!(
+            (config.ports, config.max_instances, config.spool_bytes),
+            ((22000, 32000), 100, 256 << 20)
+        );
         assert_eq!(config.data_directory, Path::new(DEFAULT_DATA));
     }
 
@@ -347,7 +362,11 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_line() {
         let wrong = |text: &str| read(text).unwrap_err();
-        assert!(wrong("\nnmae = \"x\"").starts_with("s.toml:2: unknown field `nmae`"), "{}", wrong("\nnmae = 1"));
+        assert!(
+            wrong("\nnmae = \"x\"").starts_with("s.toml:2: unknown field `nmae`"),
+            "{}",
+            wrong("\nnmae = 1")
+        );
         assert_eq!(wrong("[maxima]\n\nmax_sokets = 1"), "s.toml:3: unknown key `maxima.max_sokets`");
         assert_eq!(wrong("[maxima]\nports = 70000"), "s.toml:2: `maxima.ports` 70000 is too large");
         assert_eq!(wrong("[maxima]\nports = -1"), "s.toml:2: `maxima.ports` is not a whole number from 0");
@@ -367,7 +386,10 @@ mod tests {
         };
         let text = "ports = \"1000-2000\"\n[labels]\nrack = \"3\"\n[maxima]\nports = 2";
         let config = Config::from_text(Path::new("s.toml"), text, &options).unwrap();
-        assert_eq!((config.ports, config.labels["rack"].as_str(), config.labels["gpu"].as_str()), ((5, 6), "4", ""));
+        assert_eq!(
+            (config.ports, config.labels["rack"].as_str(), config.labels["gpu"].as_str()),
+            ((5, 6), "4", "")
+        );
         let options = Options { ports: Some("5".into()), ..Options::default() };
         let error = Config::from_text(Path::new("s.toml"), "", &options).unwrap_err().to_string();
         assert!(error.starts_with("--ports: `5`"), "{error}");

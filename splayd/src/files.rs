@@ -58,7 +58,8 @@ impl Files {
         if files.iter().any(|file| file.sha256 == empty) {
             let _ = File::create(self.path(&empty));
         }
-        let lacking: Vec<&ShippedFile> = files.iter().filter(|file| !self.path(&file.sha256).is_file()).collect();
+        let lacking: Vec<&ShippedFile> =
+            files.iter().filter(|file| !self.path(&file.sha256).is_file()).collect();
         for file in &lacking {
             let fresh = || Coming { bytes: file.bytes, file: None, received: 0, hasher: Sha256::new() };
             self.coming.entry(file.sha256.clone()).or_insert_with(fresh);
@@ -112,7 +113,8 @@ impl Files {
             let from = self.path(&shipped.sha256);
             std::fs::copy(&from, &to)?;
             // Used now: kept longest.
-            let _ = File::options().write(true).open(&from).and_then(|file| file.set_modified(SystemTime::now()));
+            let _ =
+                File::options().write(true).open(&from).and_then(|file| file.set_modified(SystemTime::now()));
         }
         Ok(())
     }
@@ -153,7 +155,9 @@ pub fn check(files: &[ShippedFile]) -> Result<(), String> {
         if file.path.is_empty() || !plain || file.path.contains('\0') {
             return Err(format!("file `{}`: not a path in the job's folder", file.path));
         }
-        if !splay_protocol::join::is_fingerprint(&file.sha256) || file.sha256.bytes().any(|b| b.is_ascii_uppercase()) {
+        if !splay_protocol::join::is_fingerprint(&file.sha256)
+            || file.sha256.bytes().any(|b| b.is_ascii_uppercase())
+        {
             return Err(format!("file `{}`: `{}` is not a SHA-256 digest", file.path, file.sha256));
         }
         if !paths.insert(&file.path) {

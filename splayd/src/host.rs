@@ -13,13 +13,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use splay_protocol::session::{
-    Event, HostedJob, Phase, Settings, Status, ToController, ToSplayd, Welcome,
-};
+use splay_protocol::session::{Event, HostedJob, Phase, Settings, Status, ToController, ToSplayd, Welcome};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::local_us;
 use crate::config::Config;
+use crate::confine::cgroup::Groups;
 use crate::files::Files;
 use crate::ports::Ports;
 use crate::session::Shared;
@@ -54,6 +53,8 @@ pub struct Host {
     folder: PathBuf,
     generation: u64,
     next_status: Instant,
+    /// Where jobs get control groups.
+    groups: Option<Groups>,
 }
 
 impl Host {
@@ -75,6 +76,7 @@ impl Host {
             folder,
             generation: 0,
             next_status: Instant::now(),
+            groups: Groups::open(),
         };
         host.recover()?;
         Ok(host)

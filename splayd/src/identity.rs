@@ -124,8 +124,7 @@ impl DataFolder {
 fn write_private(path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
     let new = path.with_extension("new");
     let write = || {
-        let mut file =
-            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&new, path)
@@ -176,7 +175,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = DataFolder::open(folder.path()).unwrap();
         std::fs::write(folder.path().join("key.pk8"), "x").unwrap();
-        assert!(data.key().unwrap_err().to_string().ends_with("not an Ed25519 key; remove it and join again"));
+        assert!(
+            data.key().unwrap_err().to_string().ends_with("not an Ed25519 key; remove it and join again")
+        );
     }
 
     #[test]
@@ -184,7 +185,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = DataFolder::open(folder.path()).unwrap();
         assert_eq!(data.controller().unwrap(), None);
-        let controller = Controller { url: "https://a".into(), fingerprint: String::new(), splayd: "s1".into() };
+        let controller =
+            Controller { url: "https://a".into(), fingerprint: String::new(), splayd: "s1".into() };
         data.set_controller(&controller).unwrap();
         assert_eq!(data.controller().unwrap(), Some(controller));
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use splay_protocol::session::JobNodes;
-use splay_protocol::{Lists, ListError};
+use splay_protocol::{ListError, Lists};
 use splay_runtime::program::Program;
 
 use crate::confine;
@@ -134,8 +134,7 @@ fn prepare(setup: Setup, nodes: &JobNodes, degraded: Vec<String>) -> Result<Host
     let file = setup.files.join(app);
     let source = std::fs::read(&file).map_err(|error| format!("read app `{}`: {error}", setup.app))?;
     let directory = file.parent().map(Path::to_owned);
-    let program =
-        Program::from_source(&setup.app, &source, directory).map_err(|error| error.to_string())?;
+    let program = Program::from_source(&setup.app, &source, directory).map_err(|error| error.to_string())?;
     let seed = setup.seed.parse().map_err(|_| format!("seed `{}`: not a number", setup.seed))?;
     let size = (nodes.list_size > 0).then_some(nodes.list_size);
     let lists = Lists::new(setup.job.as_str(), nodes.nodes.clone(), nodes.list_type, size, seed)
@@ -147,11 +146,7 @@ fn prepare(setup: Setup, nodes: &JobNodes, degraded: Vec<String>) -> Result<Host
     Ok(Hosting { setup, program: Arc::new(program), lists, seed, loading: AtomicUsize::new(0), degraded })
 }
 
-fn start(
-    hosting: Arc<Hosting>,
-    nodes: &JobNodes,
-    outgoing: &Sender<Outgoing>,
-) -> io::Result<Vec<Handle>> {
+fn start(hosting: Arc<Hosting>, nodes: &JobNodes, outgoing: &Sender<Outgoing>) -> io::Result<Vec<Handle>> {
     let positions: Vec<u32> = seats(nodes).collect();
     let count = (hosting.setup.threads.max(1) as usize).min(positions.len());
     if count == 0 {

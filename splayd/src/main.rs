@@ -100,6 +100,9 @@ enum Command {
         /// The job, for listings of processes
         job: String,
     },
+    /// Tries what a worker process may do; for tests
+    #[command(hide = true)]
+    ConfineProbe { folder: std::path::PathBuf, port: u16, user: Option<String> },
 }
 
 fn main() -> ExitCode {
@@ -110,6 +113,10 @@ fn main() -> ExitCode {
         Command::Jobd { .. } => {
             log();
             jobd::main()
+        }
+        Command::ConfineProbe { folder, port, user } => {
+            let user = user.as_deref().and_then(confine::user::find);
+            finish(confine::probe::main(&folder, port, user).map(|()| ExitCode::SUCCESS).map_err(Into::into))
         }
     }
 }

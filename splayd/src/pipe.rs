@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
-use splay_protocol::session::{Ending, JobNodes, MAX_MESSAGE_BYTES, UsageTotals, decode, encode};
 use splay_protocol::Limits;
+use splay_protocol::session::{Ending, JobNodes, MAX_MESSAGE_BYTES, UsageTotals, decode, encode};
 
 use crate::confine::Confinement;
 

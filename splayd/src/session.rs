@@ -252,6 +252,10 @@ impl Link {
             let error = match self.once(&mut pause).await {
                 Err(error) if error.is_final() => return error,
                 Err(error) => error,
+                Ok(()) if self.messages.is_closed() => {
+                    let message = "splayd has ended it".to_owned();
+                    return SessionError::Broken { url: self.peer.url.clone(), message };
+                }
                 Ok(()) => SessionError::Broken { url: self.peer.url.clone(), message: "closed".to_owned() },
             };
             // Between half and all of it, so that splayds cut together do not return together.

@@ -187,7 +187,9 @@ impl Spool {
     pub fn acknowledge(&mut self, sequence: u64) -> io::Result<()> {
         self.acknowledged = self.acknowledged.max(sequence.min(self.next() - 1));
         // All stored: begin anew rather than keep what nobody needs.
-        if self.is_delivered() && self.segments.back().is_some_and(|last| last.bytes >= self.segment_bytes / 4) {
+        if self.is_delivered()
+            && self.segments.back().is_some_and(|last| last.bytes >= self.segment_bytes / 4)
+        {
             self.rotate(self.next())?;
         }
         while self.segments.len() > 1 && self.segments[0].next <= self.acknowledged + 1 {
@@ -212,7 +214,9 @@ impl Spool {
         let mut found = Vec::new();
         let mut size = 0;
         while size < most {
-            let Some(segment) = self.segments.iter().find(|segment| segment.next > cursor.next) else { break };
+            let Some(segment) = self.segments.iter().find(|segment| segment.next > cursor.next) else {
+                break;
+            };
             let file = File::open(&segment.path)?;
             let mut offset = match cursor.at {
                 Some((first, offset)) if first == segment.first => offset,

@@ -24,7 +24,8 @@ pub fn gather(data: &Path) -> Status {
 }
 
 fn load(text: &str) -> (u64, u64, u64) {
-    let mut averages = text.split(' ').map(|word| (word.parse::<f64>().unwrap_or(0.0) * 1000.0).round() as u64);
+    let mut averages =
+        text.split(' ').map(|word| (word.parse::<f64>().unwrap_or(0.0) * 1000.0).round() as u64);
     let mut next = || averages.next().unwrap_or(0);
     (next(), next(), next())
 }

@@ -126,9 +126,9 @@ pub fn explain(error: &std::io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match inner {
         Some(Error::InvalidCertificate(CertificateError::Other(OtherError(why)))) => why.to_string(),
-        Some(Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })) => {
-            "the controller's certificate has expired; renew it there".to_owned()
-        }
+        Some(Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        )) => "the controller's certificate has expired; renew it there".to_owned(),
         Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
             "no root certificate of this system vouches for the controller's certificate".to_owned()
         }

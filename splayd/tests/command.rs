@@ -15,7 +15,8 @@ fn what_is_wrong_is_told_in_a_line_with_its_own_status() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("s.toml");
     std::fs::write(&file, "name = \"n\"\nprots = \"1-2\"\n").unwrap();
-    let line = |text: &'static str| predicate::str::contains(text).and(predicate::str::contains('\n').count(1));
+    let line =
+        |text: &'static str| predicate::str::contains(text).and(predicate::str::contains('\n').count(1));
     let run = || {
         let mut command = cargo_bin_cmd!("splayd");
         command.arg("run").arg("--data-directory").arg(folder.path().join("data"));

@@ -149,7 +149,10 @@ mod tests {
     fn times_are_shifted() {
         let mut block = Vec::new();
         for (at_us, text) in [(5, "a"), (9, "bc")] {
-            push(&mut block, Line { at_us, position: 1, number: 1, kind: LineKind::Out, text: text.as_bytes() });
+            push(
+                &mut block,
+                Line { at_us, position: 1, number: 1, kind: LineKind::Out, text: text.as_bytes() },
+            );
         }
         assert_eq!(shift(&mut block, 100), Ok(Span { lines: 2, first_us: 105, last_us: 109 }));
         let told: Vec<u64> = lines(&block).map(|line| line.unwrap().at_us).collect();

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde_bytes::ByteBuf;
 use splay_protocol::log_lines;
 use splay_protocol::session::{
-    DeployRefused, Deployed, Ending, Event, FilePart, InstanceEnded, InstanceStarted, JobOrder, JobReady, LimitHit,
-    LogBatch, NeedFiles, Phase, Seat, SeatPorts, ToController, UsageTotals, WorkerLost,
+    DeployRefused, Deployed, Ending, Event, FilePart, InstanceEnded, InstanceStarted, JobOrder, JobReady,
+    LimitHit, LogBatch, NeedFiles, Phase, Seat, SeatPorts, ToController, UsageTotals, WorkerLost,
 };
 
 use super::job::Job;
@@ -113,7 +113,10 @@ impl Host {
         }
         let memory = all.saturating_mul(job.order.limits.max_memory_bytes);
         if memory > most.max_memory_bytes {
-            return Err(format!("{memory} bytes of memory for a job asked for, {} allowed", most.max_memory_bytes));
+            return Err(format!(
+                "{memory} bytes of memory for a job asked for, {} allowed",
+                most.max_memory_bytes
+            ));
         }
         let mut kept = Vec::new();
         for seat in seats {
@@ -210,10 +213,23 @@ impl Host {
         let order = &job.order;
         let lives = job.folder.join("lives");
         let files = job.folder.join("files");
+        let ports: Vec<u16> =
+            nodes.positions.iter().filter_map(|(seat, _)| job.seats.get(seat).copied()).collect();
+        let confinement = confine::plan(&self.config, &files, &lives, &order.limits, &ports);
+        if let Some((uid, gid)) = confinement.user {
+            std::os::unix::fs::chown(&lives, Some(uid), Some(gid))?;
+        }
+        if let Some(groups) = &self.groups {
+            let cpu = u64::from(order.limits.cpu_permille) * ports.len() as u64;
+            let confined = groups.confine(id, worker.pid, confinement.data_bytes, cpu);
+            if let Err(error) = confined {
+                tracing::warn!(job = id, %error, "the worker has no control group");
+            }
+        }
         let setup = Setup {
             job: id.to_owned(),
             name: order.name.clone(),
-            confinement: confine::plan(&self.config, &files, &lives, &order.limits, nodes.positions.len()),
+            confinement,
             files,
             app: order.app.clone(),
             lives,
@@ -239,7 +255,11 @@ impl Host {
         match message {
             FromJobd::Ready(ready) => {
                 if !ready.degraded.is_empty() {
-                    tracing::warn!(job = id, lacking = ready.degraded.join("; "), "worker not fully confined");
+                    tracing::warn!(
+                        job = id,
+                        lacking = ready.degraded.join("; "),
+                        "worker not fully confined"
+                    );
                 }
                 job.loaded();
                 self.report(local_us(), Event::Ready(JobReady { job: id.to_owned() }));
@@ -308,15 +328,18 @@ impl Host {
     /// No instance can run at all.
     fn fail(&self, id: &str, job: &Job, message: &str) {
         for position in job.positions() {
-            self.report(local_us(), Event::Ended(InstanceEnded {
-                job: id.to_owned(),
-                position,
-                ending: Ending::Error,
-                detail: message.to_owned(),
-                usage: UsageTotals::default(),
-                step: 0,
-                planned_us: 0,
-            }));
+            self.report(
+                local_us(),
+                Event::Ended(InstanceEnded {
+                    job: id.to_owned(),
+                    position,
+                    ending: Ending::Error,
+                    detail: message.to_owned(),
+                    usage: UsageTotals::default(),
+                    step: 0,
+                    planned_us: 0,
+                }),
+            );
         }
     }
 
@@ -340,7 +363,10 @@ impl Host {
         let expected = job.expects_end();
         if !expected {
             tracing::warn!(job = id, how, "worker lost");
-            self.report(local_us(), Event::WorkerLost(WorkerLost { job: id.to_owned(), how: how.to_owned() }));
+            self.report(
+                local_us(),
+                Event::WorkerLost(WorkerLost { job: id.to_owned(), how: how.to_owned() }),
+            );
         }
         for position in std::mem::take(&mut job.live) {
             let sequence = self.shared.spool().next();
@@ -360,6 +386,9 @@ impl Host {
             self.report(local_us(), event);
         }
         job.worker_gone();
+        if let Some(groups) = &self.groups {
+            groups.release(id);
+        }
     }
 }
 

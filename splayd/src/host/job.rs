@@ -224,8 +224,8 @@ impl Job {
 
     /// Lets the worker end where nothing is left to run.
     pub fn let_worker_end(&mut self) {
-        let done = self.open.is_empty()
-            && (self.stopping.is_some() || self.phase == Phase::Running && !self.churn);
+        let done =
+            self.open.is_empty() && (self.stopping.is_some() || self.phase == Phase::Running && !self.churn);
         if done && let Some(worker) = &mut self.worker {
             worker.finish();
             self.finishing = true;

@@ -124,7 +124,11 @@ fn names(folder: &Path) -> io::Result<BTreeSet<String>> {
     let mut text = Vec::new();
     io::Read::read_to_end(&mut io::Read::take(file, MOST), &mut text)?;
     let lines = text.split(|&byte| byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
-    Ok(lines.filter_map(|line| line.strip_prefix(PREFIX)).filter(|name| is_name(name)).map(str::to_owned).collect())
+    Ok(lines
+        .filter_map(|line| line.strip_prefix(PREFIX))
+        .filter(|name| is_name(name))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Whether a name may leave this machine: a relative path without surprises.

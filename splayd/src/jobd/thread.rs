@@ -5,13 +5,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use splay_protocol::list::Among;
 use splay_protocol::Job;
+use splay_protocol::list::Among;
 use splay_protocol::seed::instance_seed;
 use splay_protocol::session::Ending;
 use splay_runtime::host::{InstanceConfig, Mode, Report, Sandbox, WorkerConfig};
@@ -229,9 +229,8 @@ impl Thread {
             if idle {
                 // Only an order or a plan can change anything. An order that came is put back in
                 // its place by being carried out here.
-                let wait = next.map_or(Duration::from_secs(3600), |next| {
-                    next.saturating_duration_since(Instant::now())
-                });
+                let wait = next
+                    .map_or(Duration::from_secs(3600), |next| next.saturating_duration_since(Instant::now()));
                 match self.told.recv_timeout(wait) {
                     Ok(Order::Quit) => {
                         self.desk.borrow_mut().flush();
@@ -247,7 +246,8 @@ impl Thread {
     fn order(&mut self, order: Order) {
         match order {
             Order::Start(start) => {
-                let wanted = |position: &u32| start.positions.is_empty() || start.positions.contains(position);
+                let wanted =
+                    |position: &u32| start.positions.is_empty() || start.positions.contains(position);
                 let loaded: Vec<u32> = self.loaded();
                 let (mut go, unwanted): (Vec<u32>, Vec<u32>) = loaded.into_iter().partition(wanted);
                 go.sort_unstable();
@@ -280,7 +280,8 @@ impl Thread {
     fn cancel_plans(&mut self) {
         for plan in std::mem::take(&mut self.plans).into_values() {
             if let Plan::Begin(begin) = plan {
-                let open = self.desk.borrow().lives.get(&begin.position).is_some_and(|life| life.step == begin.step);
+                let open =
+                    self.desk.borrow().lives.get(&begin.position).is_some_and(|life| life.step == begin.step);
                 if !open {
                     self.desk.borrow().never_opened(begin.position);
                 }

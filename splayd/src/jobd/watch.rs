@@ -87,10 +87,14 @@ fn give_up(watched: &Watched, culprit: u32, slice: Duration, outgoing: &Sender<O
     let lives = std::mem::take(&mut *watched.lives.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     for (position, life) in lives {
         let (ending, detail) = if position == culprit {
-            let text = format!("blocked its thread for longer than slice_milliseconds {allowed} and cannot be cut");
+            let text =
+                format!("blocked its thread for longer than slice_milliseconds {allowed} and cannot be cut");
             (Ending::Limit, text)
         } else {
-            (Ending::Lost, format!("instance {culprit} has blocked the thread of the worker that hosted both"))
+            (
+                Ending::Lost,
+                format!("instance {culprit} has blocked the thread of the worker that hosted both"),
+            )
         };
         say(FromJobd::Ended(Ended {
             position,

@@ -95,9 +95,10 @@ impl Controller {
         let stream = self.acceptor.accept(stream).await.expect("TLS");
         let mut socket = tokio_tungstenite::accept_async(stream).await.expect("a WebSocket");
         let nonce = vec![7; 32];
-        let challenge = ToSplayd::Challenge(Challenge { version: VERSION, nonce: ByteBuf::from(nonce.clone()) });
+        let challenge =
+            ToSplayd::Challenge(Challenge { version: VERSION, nonce: ByteBuf::from(nonce.clone()) });
         socket.send(Message::Binary(encode(&challenge).into())).await.unwrap();
-        let mut session = Session { socket, hello: None, token: None };
+        let mut session = Session { socket, hello: None, token: None, said_goodbye: false };
         let (hello, token) = match session.receive().await.expect("a first word") {
             ToController::Enrol(enrol) => (enrol.hello, Some((enrol.token, enrol.secret))),
             ToController::Hello(hello) => (hello, None),
@@ -108,6 +109,19 @@ impl Controller {
         session.hello = Some(hello);
         session.token = token;
         session
+    }
+
+    /// Lets a splayd dial and refuses it; one that does not trust this controller may hang up.
+    pub async fn refuse(&self, code: RefusedCode, reason: &str) {
+        let (stream, _) = self.listener.accept().await.unwrap();
+        let Ok(stream) = self.acceptor.accept(stream).await else { return };
+        let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+        let challenge = Challenge { version: VERSION, nonce: ByteBuf::from(vec![1; 32]) };
+        let refused = Refused { code, reason: reason.into() };
+        for message in [ToSplayd::Challenge(challenge), ToSplayd::Refused(refused)] {
+            let _ = socket.send(Message::Binary(encode(&message).into())).await;
+        }
+        while let Some(Ok(_)) = socket.next().await {}
     }
 
     /// Opens a session.
@@ -171,7 +185,9 @@ impl Controller {
         let need = loop {
             match self.hear(session).await {
                 ToController::NeedFiles(need) => break need,
-                ToController::Report(Report { event: Event::Deployed(deployed), .. }) => return deployed.seats,
+                ToController::Report(Report { event: Event::Deployed(deployed), .. }) => {
+                    return deployed.seats;
+                }
                 ToController::Report(report) => panic!("{report:?}"),
                 _ => {}
             }
@@ -191,7 +207,13 @@ impl Controller {
     }
 
     /// All up to the start, `ahead` from now; gives the instant.
-    pub async fn start(&mut self, session: &mut Session, job: &JobOrder, source: &str, ahead: Duration) -> u64 {
+    pub async fn start(
+        &mut self,
+        session: &mut Session,
+        job: &JobOrder,
+        source: &str,
+        ahead: Duration,
+    ) -> u64 {
         self.load(session, job, source).await;
         let at_us = self.time_us() + ahead.as_micros() as u64;
         session.send(ToSplayd::Start(StartOrder { job: job.job.clone(), at_us, positions: vec![] })).await;
@@ -261,8 +283,12 @@ pub fn digest(text: &str) -> String {
 
 /// A job with so many seats whose program is `source`.
 pub fn job(id: &str, seats: u32, source: &str) -> JobOrder {
-    let app =
-        ShippedFile { path: "app.lua".into(), sha256: digest(source), bytes: source.len() as u64, native: None };
+    let app = ShippedFile {
+        path: "app.lua".into(),
+        sha256: digest(source),
+        bytes: source.len() as u64,
+        native: None,
+    };
     JobOrder {
         job: id.into(),
         name: "test".into(),
@@ -283,6 +309,8 @@ pub struct Session {
     hello: Option<Hello>,
     /// The join token's identifier and secret, if it enrolled.
     pub token: Option<(String, String)>,
+    /// The splayd has closed it in due form.
+    pub said_goodbye: bool,
 }
 
 impl Session {
@@ -300,7 +328,11 @@ impl Session {
         loop {
             match timeout(PATIENCE, self.socket.next()).await.expect("something is said in time") {
                 Some(Ok(Message::Binary(bytes))) => return Some(decode(&bytes).expect("a message")),
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(Message::Close(_))) => {
+                    self.said_goodbye = true;
+                    return None;
+                }
+                Some(Err(_)) | None => return None,
                 Some(Ok(_)) => {}
             }
         }

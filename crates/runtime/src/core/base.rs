@@ -16,7 +16,13 @@ pub const MODULE: Module = Module {
     open: |cx, stack| {
         function_table(
             stack,
-            &[(c"write", write), (c"running", running), (c"exit", exit), (c"flush", flush), (c"level", level)],
+            &[
+                (c"write", write),
+                (c"running", running),
+                (c"exit", exit),
+                (c"flush", flush),
+                (c"level", level),
+            ],
         );
         stack.push_light(request_mark());
         stack.set_field(-2, c"request");
