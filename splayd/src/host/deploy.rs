@@ -207,6 +207,11 @@ impl Host {
     fn launch(&mut self, id: &str, job: &mut Job) -> io::Result<()> {
         let Some(mut nodes) = job.nodes.clone() else { return Ok(()) };
         nodes.positions.retain(|(seat, _)| job.seats.contains_key(seat));
+        for seat in job.unused_seats() {
+            if let Some(port) = job.seats.remove(&seat) {
+                self.ports.release(port);
+            }
+        }
         self.generation += 1;
         job.ledger.worker();
         let worker = Worker::start(id, self.generation, self.channels.workers.clone())?;

@@ -42,7 +42,7 @@ pub struct Job {
     pub live: BTreeSet<u32>,
     /// Lives the worker was told to open and has not ended, started or not.
     pub open: BTreeMap<u32, u32>,
-    /// Lines dropped by the instances' limit.
+    /// Lives whose results are being read.
     pub collecting: u32,
     start: Option<pipe::Start>,
     churn: bool,
@@ -58,6 +58,7 @@ pub struct Job {
 impl Job {
     /// A job whose seats are kept.
     pub fn new(order: JobOrder, folder: PathBuf, ledger: Ledger) -> Job {
+        let churn = order.churn == 1;
         Job {
             order,
             phase: Phase::Deployed,
@@ -73,7 +74,7 @@ impl Job {
             open: BTreeMap::new(),
             collecting: 0,
             start: None,
-            churn: false,
+            churn,
             deadline: None,
             stopping: None,
             finishing: false,
@@ -85,6 +86,13 @@ impl Job {
     /// Which worker it has.
     pub fn generation(&self) -> Option<u64> {
         self.worker.as_ref().map(|worker| worker.generation)
+    }
+
+    /// Seats that take part are known: the others, which are given back unless they are spares.
+    pub fn unused_seats(&self) -> Vec<u32> {
+        let Some(nodes) = self.nodes.as_ref().filter(|_| !self.churn) else { return Vec::new() };
+        let used = |seat: &u32| nodes.positions.iter().any(|(used, _)| used == seat);
+        self.seats.keys().copied().filter(|seat| !used(seat)).collect()
     }
 
     /// Why it is being stopped.
@@ -132,7 +140,7 @@ impl Job {
     }
 
     /// Steps of churn.
-    pub fn agenda(&mut self, steps: Vec<AgendaStep>, to_local: impl Fn(u64) -> u64, grace: Duration) {
+    pub fn agenda(&mut self, steps: Vec<AgendaStep>, to_local: impl Fn(u64) -> u64) {
         let here: BTreeSet<u32> = self.positions().collect();
         for step in steps {
             if step.number <= self.last_step {
@@ -152,7 +160,7 @@ impl Job {
                     self.tell(ToJobd::Begin(begin));
                 }
                 Action::Stop => self.tell(end(0)),
-                Action::Leave => self.tell(end(grace.as_millis() as u64)),
+                Action::Leave => self.tell(end(self.order.grace_ms)),
             }
         }
     }
