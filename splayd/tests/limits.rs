@@ -134,3 +134,57 @@ async fn an_instance_that_cannot_be_cut_harms_few() {
     assert!(controller.reports.iter().any(limit));
     assert!(splayd.workers().is_empty(), "the thread that spins is gone with its process");
 }
+
+const CHATTER: &str = r#"require "splay.base"
+events.run(function()
+  for burst = 1, 20 do
+    for n = 1, 250 do print("line " .. n .. " of burst " .. burst) end
+    events.yield()
+  end
+end)
+"#;
+
+#[tokio::test]
+async fn many_lines_arrive_each_once_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut controller = Controller::new().await;
+    let _splayd = Splayd::start(folder.path(), CONFIG, Some(&controller.token()));
+    let mut session = controller.welcome().await;
+    controller.start(&mut session, &job("j1", 10, CHATTER), CHATTER, Duration::ZERO).await;
+    controller.done(&mut session, "j1").await;
+    let lines = controller.lines();
+    assert_eq!(lines.len(), 50_000);
+    for position in 1..=10 {
+        let of = lines.iter().filter(|line| line.0 == position).map(|line| line.2.as_str());
+        let expected =
+            (1..=20).flat_map(|burst| (1..=250).map(move |n| format!("line {n} of burst {burst}")));
+        assert!(of.eq(expected), "lines of {position}");
+    }
+}
+
+/// Only root can become another user, and only where the user can reach the folder.
+#[tokio::test]
+async fn workers_run_as_the_user_that_is_configured() {
+    // SAFETY: asks for a number.
+    if unsafe { libc::geteuid() } != 0 {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    let mut controller = Controller::new().await;
+    let config = format!("{CONFIG}worker_user = \"nobody\"\n");
+    let splayd = Splayd::start(folder.path(), &config, Some(&controller.token()));
+    let mut session = controller.welcome().await;
+    assert!(!session.hello().info.degraded.iter().any(|lacking| lacking.contains("root")));
+    let source = RESULTS
+        .replace("io.open(\"private\"", "events.run(function() events.sleep(1) end) io.open(\"private\"");
+    controller.start(&mut session, &job("j1", 1, &source), &source, Duration::ZERO).await;
+    let worker = splayd.workers()[0];
+    let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+    let user = |line: &&str| line.starts_with("Uid:");
+    let user = status.lines().find(user).unwrap();
+    assert!(!user.split_whitespace().any(|id| id == "0"), "{user}");
+    controller.done(&mut session, "j1").await;
+    assert!(controller.reports.iter().any(|report| matches!(report.event, Event::Result(_))));
+    assert_eq!(controller.ends()[&1].ending, Ending::Finished);
+}

@@ -256,7 +256,14 @@ impl Host {
     }
 
     /// What a job's worker says.
+    ///
+    /// A worker may have been taken over by its program: what it says of instances it has not, or
+    /// says too often, is not passed on.
     pub(super) fn said(&mut self, id: &str, job: &mut Job, message: FromJobd) {
+        if !job.is_credible(&message) {
+            tracing::warn!(job = id, "what the worker says cannot be: it is passed over");
+            return;
+        }
         match message {
             FromJobd::Ready(ready) => {
                 if !ready.degraded.is_empty() {

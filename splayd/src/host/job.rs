@@ -8,11 +8,14 @@ use splay_protocol::session::{Action, AgendaStep, JobNodes, JobOrder, Phase, Sta
 
 use super::ledger::Ledger;
 use crate::clock::local_us;
-use crate::pipe::{self, Begin, End, ToJobd};
+use crate::pipe::{self, Begin, End, FromJobd, ToJobd};
 use crate::worker::Worker;
 
 /// After SIGTERM a worker gets this long at least.
 const LEAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Reports of limits for each life: there are fewer limits, and slices that are cut are told each.
+const MAX_LIMITS: u64 = 1000;
 
 /// How a job is being ended.
 #[derive(Debug)]
@@ -44,6 +47,7 @@ pub struct Job {
     pub open: BTreeMap<u32, u32>,
     /// Lives whose results are being read.
     pub collecting: u32,
+    limits_met: u64,
     start: Option<pipe::Start>,
     churn: bool,
     deadline: Option<Instant>,
@@ -73,6 +77,7 @@ impl Job {
             live: BTreeSet::new(),
             open: BTreeMap::new(),
             collecting: 0,
+            limits_met: 0,
             start: None,
             churn,
             deadline: None,
@@ -217,6 +222,24 @@ impl Job {
         self.worker.is_some()
             && self.stopping.is_none()
             && self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    /// Whether an honest worker may say so.
+    pub fn is_credible(&mut self, message: &FromJobd) -> bool {
+        match message {
+            FromJobd::Ready(_) => self.phase < Phase::Loaded || self.start.is_some(),
+            FromJobd::Started(started) => {
+                self.open.contains_key(&started.position) && !self.live.contains(&started.position)
+            }
+            FromJobd::Ended(ended) => self.open.contains_key(&ended.position),
+            FromJobd::Limit(limit) => {
+                let most = MAX_LIMITS.saturating_mul(self.last_step + self.order.seats.len() as u64 + 1);
+                self.limits_met += 1;
+                limit.limit.len() < 64 && self.limits_met <= most
+            }
+            FromJobd::Failed(_) => !self.open.is_empty(),
+            FromJobd::Lines(_) => true,
+        }
     }
 
     /// A life has ended.

@@ -7,6 +7,7 @@ mod inquiry;
 mod leaving;
 mod libraries;
 mod memory;
+mod output;
 mod passes;
 mod run;
 pub mod stack;
