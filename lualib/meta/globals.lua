@@ -54,6 +54,18 @@ job.total = nil
 ---@type string
 job.ref = nil
 
+--- Name of the job on a testbed.
+---
+--- `job.name  --> nil`
+---@type string?
+job.name = nil
+
+--- What the user set when submitting the job, by name; empty where nothing was set.
+---
+--- `type(job.env)  --> "table"`
+---@type table<string, string>
+job.env = nil
+
 --- How `nodes` was chosen: the first of the job's list, or random others.
 ---
 --- `job.list_type  --> "head"`

@@ -1,7 +1,7 @@
 //! Which nodes each instance of a job is told about. Pure: the one home of this decision, used
 //! by every engine and by the controller.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::seed::SplitMix64;
@@ -48,6 +48,8 @@ pub struct Lists {
     list_type: ListType,
     list_size: u32,
     seed: u64,
+    name: Arc<str>,
+    environment: Arc<BTreeMap<String, String>>,
 }
 
 impl Lists {
@@ -69,7 +71,23 @@ impl Lists {
             Some(first) => first.into(),
             None => nodes.clone(),
         };
-        Ok(Lists { reference: reference.into(), nodes, head, list_type, list_size, seed })
+        Ok(Lists {
+            reference: reference.into(),
+            nodes,
+            head,
+            list_type,
+            list_size,
+            seed,
+            name: "".into(),
+            environment: Arc::default(),
+        })
+    }
+
+    /// Adds the job's name and what its user set, which every instance is told as well.
+    pub fn with_name(mut self, name: &str, environment: BTreeMap<String, String>) -> Lists {
+        self.name = name.into();
+        self.environment = Arc::new(environment);
+        self
     }
 
     /// How many instances the job has.
@@ -91,6 +109,8 @@ impl Lists {
             total: self.total(),
             list_type: self.list_type,
             nodes,
+            name: self.name.clone(),
+            environment: self.environment.clone(),
         }
     }
 
@@ -159,14 +179,7 @@ impl Among<'_> {
 
     /// What the instance at `position` is told when it starts now.
     pub fn job(&self, position: u32) -> Job {
-        Job {
-            reference: self.lists.reference.clone(),
-            me: self.lists.nodes[position as usize - 1].clone(),
-            position,
-            total: self.lists.total(),
-            list_type: self.lists.list_type,
-            nodes: self.nodes(position),
-        }
+        Job { nodes: self.nodes(position), ..self.lists.job(position) }
     }
 }
 

@@ -171,7 +171,7 @@ fn note(recorder: &mut Recorder, report: &Report) {
     let since = |at: Duration| Time::try_from(at.saturating_sub(EPOCH).as_nanos()).unwrap_or(Time::MAX);
     match report {
         Report::Started { instance, at } => recorder.note(since(*at), Kind::Started, *instance, &[]),
-        Report::Output { instance, at, stream, line } => {
+        Report::Output { instance, at, stream, line, .. } => {
             let stream = [match stream {
                 Stream::Out => 1,
                 Stream::Err => 2,
@@ -181,8 +181,8 @@ fn note(recorder: &mut Recorder, report: &Report) {
         Report::ThreadDied { instance, at, error, .. } => {
             recorder.note(since(*at), Kind::ThreadDied, *instance, &[error.as_bytes()]);
         }
-        // Not a word between the instance and its world: it is read off it when it ends.
-        Report::Viewed { .. } => {}
+        // Not a word between the instance and its world.
+        Report::Limit { .. } | Report::Viewed { .. } => {}
         Report::Ended { instance, at, reason, .. } => {
             let text = match reason {
                 EndReason::Finished => "finished".to_owned(),

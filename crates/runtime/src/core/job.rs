@@ -65,6 +65,17 @@ pub(super) fn push(cx: &Ctx, stack: Stack, job: &Job) {
         ListType::Random => "random",
     });
     stack.set_field(-2, c"list_type");
+    if !job.name.is_empty() {
+        stack.push_str(&job.name);
+        stack.set_field(-2, c"name");
+    }
+    stack.new_table(0, job.environment.len() as i32);
+    for (name, value) in job.environment.iter() {
+        stack.push_str(name);
+        stack.push_str(value);
+        stack.raw_set(-3);
+    }
+    stack.set_field(-2, c"env");
     if job.nodes.len() <= MADE_AT_ONCE {
         set_nodes(stack, &job.nodes);
     } else {

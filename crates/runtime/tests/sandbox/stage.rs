@@ -127,7 +127,7 @@ impl Stage {
                 }
                 Report::ThreadDied { instance, error, .. } => format!("{instance} DIED {error}"),
                 Report::Ended { instance, reason, .. } => format!("{instance} END {reason:?}"),
-                Report::Started { .. } | Report::Viewed { .. } => return,
+                Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } => return,
             };
             heard.borrow_mut().push(line);
         };
