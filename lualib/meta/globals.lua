@@ -14,7 +14,7 @@
 ---@field total integer instances of the job
 ---@field list_type "head"|"random" how `nodes` was chosen
 ---@field nodes splay.Nodes the nodes given to this instance, indexable and callable
----@field get_live_nodes fun(): splay.Node[] who is there now, where nodes come and go (`nodes()` likewise)
+---@field get_live_nodes fun(): splay.Node[] who is there now, as nodes come and go (`nodes()` too)
 ---@field on_stop fun()? set by the program: called when it is to leave, with a few seconds to do so
 
 ---@type splay.Job?
