@@ -296,13 +296,13 @@ mod tests {
             instance: 2,
             action: Action::Leave,
             due: Duration::from_millis(1500),
-            late: Duration::from_micros(1),
+            late: Duration::from_micros(250),
             applied: true,
         };
         assert_eq!(
             json(churn),
             concat!(
-                r#"{"at":1.500001,"event":"churn","instance":2,"action":"leave","due":1.5,"late":0.000001,"#,
+                r#"{"at":1.500001,"event":"churn","instance":2,"action":"leave","due":1.5,"late":0.00025,"#,
                 r#""applied":true}"#
             )
         );

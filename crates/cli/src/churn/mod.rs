@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use splay_protocol::churn::{Script, Settings, SourceError, Trace, expand, expand::order};
+use splay_protocol::churn::{Script, Settings, SourceError, Trace, expand, order::order};
 
 use crate::failure::{Failure, complain};
 use crate::quantity::duration;

@@ -1,12 +1,13 @@
 //! Churn: when each node of a job starts and stops. Pure; the one home of the formats and of what
 //! they mean, for every engine and for the controller.
 //!
-//! A [`Script`] says what happens to the population (`from 5m to 10m join 50%`); [`expand`] makes a
+//! A [`Script`] says what happens to the population (`from 5m to 10m join 50%`); [`expand()`] makes a
 //! [`Trace`] of it, one line of times a node; a measurement of real machines becomes one by
 //! [`availability`]. A trace gives a [`Schedule`] of events, which [`Replay`] follows.
 
 pub mod availability;
 pub mod expand;
+pub mod order;
 mod parse;
 mod population;
 pub mod replay;
@@ -16,6 +17,8 @@ mod source;
 pub mod stats;
 mod trace;
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 

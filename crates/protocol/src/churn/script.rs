@@ -1,5 +1,5 @@
 //! The synthetic churn language: what a script says, one rule a line. Reading it is `parse`'s,
-//! what it means is [`super::expand`]'s.
+//! what it means is [`super::expand()`]'s.
 
 use std::fmt;
 use std::time::Duration;
