@@ -85,15 +85,15 @@ job.list_type = nil
 ---@type splay.Nodes
 job.nodes = nil
 
---- The nodes that are there now, where nodes come and go; otherwise those of `job.nodes`. `job.nodes()`
---- gives the same.
+--- The nodes that are there now, where nodes come and go; otherwise those of `job.nodes`.
+--- `job.nodes()` gives the same.
 ---
 --- `#job.get_live_nodes()  --> 3`
 ---@return splay.Node[]
 function job.get_live_nodes() end
 
---- Set by a program that wants to leave in order: called in a thread of its own when the instance is to
---- go, with a few seconds to do so.
+--- Set by a program that wants to leave in order: called in a thread of its own when the instance
+--- is to go, with a few seconds to do so.
 ---
 --- ```lua
 --- function job.on_stop() print("goodbye") end
