@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use page::{Block, Page};
-use support::Outcome;
+use support::{Outcome, Place, free_ports};
 
 /// Ports that one page may use: its largest run, and room for programs that use more than their own.
 const PORTS_PER_PAGE: u16 = 100;
@@ -84,6 +84,23 @@ fn all_of_the_guide_runs() {
         running.into_iter().filter_map(|thread| thread.join().expect("no page panics")).collect()
     });
     assert!(failures.is_empty(), "\n{}", failures.join("\n\n"));
+}
+
+#[test]
+fn the_rings_picture_is_drawn_again() {
+    let place = Place::new();
+    fs::copy(docs().join("guide/code/ring/stabilize.lua"), place.path().join("stabilize.lua")).expect("there");
+    let first_port = free_ports(8).to_string();
+    let words = ["run", "stabilize.lua", "-n", "8", "--first-port", &first_port, "--plot", "ring"];
+    Outcome::of(place.splay(&words)).ended(0);
+    let shown = fs::read_to_string(docs().join("guide/ring.svg")).expect("the guide's picture");
+    for picture in [shown, place.read("runs/stabilize/latest/ring.svg")] {
+        let tree = roxmltree::Document::parse(&picture).expect("well-formed");
+        let nodes = tree.descendants().filter(|element| element.attribute("class") == Some("node")).count();
+        assert_eq!(nodes, 8, "{picture}");
+        let said = tree.descendants().find(|element| element.has_tag_name("desc")).and_then(|desc| desc.text());
+        assert_eq!(said, Some("8 of 8 know the next on the ring"));
+    }
 }
 
 /// Runs a page; an error tells the line and what is wrong with it.
