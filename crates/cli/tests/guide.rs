@@ -1,7 +1,7 @@
 //! Every command and every listing of the guide, run as its reader would.
 //!
-//! A page is read from top to bottom in a folder of its own, where nothing is but what the page has
-//! brought there:
+//! A page is read from top to bottom in a folder of its own, where nothing is but `apps/` and what the
+//! page has brought there:
 //!
 //! * a `lua` block that includes a whole file of `docs/guide/code/` puts the file into the folder, as
 //!   a reader saves it; a command further down must name it. With a range of lines it is an excerpt of a
@@ -89,7 +89,8 @@ fn all_of_the_guide_runs() {
 #[test]
 fn the_rings_picture_is_drawn_again() {
     let place = Place::new();
-    fs::copy(docs().join("guide/code/ring/stabilize.lua"), place.path().join("stabilize.lua")).expect("there");
+    fs::copy(docs().join("guide/code/ring/stabilize.lua"), place.path().join("stabilize.lua"))
+        .expect("there");
     let first_port = free_ports(8).to_string();
     let words = ["run", "stabilize.lua", "-n", "8", "--first-port", &first_port, "--plot", "ring"];
     Outcome::of(place.splay(&words)).ended(0);
@@ -98,7 +99,8 @@ fn the_rings_picture_is_drawn_again() {
         let tree = roxmltree::Document::parse(&picture).expect("well-formed");
         let nodes = tree.descendants().filter(|element| element.attribute("class") == Some("node")).count();
         assert_eq!(nodes, 8, "{picture}");
-        let said = tree.descendants().find(|element| element.has_tag_name("desc")).and_then(|desc| desc.text());
+        let said =
+            tree.descendants().find(|element| element.has_tag_name("desc")).and_then(|desc| desc.text());
         assert_eq!(said, Some("8 of 8 know the next on the ring"));
     }
 }
@@ -108,6 +110,9 @@ fn run(page: &Page, first_port: u16) -> Result<(), String> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let programs = tempfile::tempdir().expect("a temporary folder");
     install_splay(programs.path(), first_port);
+    // Pages may name the checkout's applications.
+    std::os::unix::fs::symlink(docs().join("../apps"), folder.path().join("apps"))
+        .expect("its files are ours");
     let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap_or_default());
 
     let mut output = None; // of the block before this one, if it was run

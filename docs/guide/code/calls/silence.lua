@@ -16,7 +16,7 @@ end
 
 function echo(text) return #text end
 
--- rpc and urpc can share a number; rpcq, which uses TCP too, has the next one.
+-- rpc and urpc can share a number; rpcq, which uses TCP too, needs one of its own.
 local function node_of(name, node)
   return { ip = node.ip, port = node.port + (name == "rpcq" and 10 or 0) }
 end
