@@ -62,7 +62,9 @@ job.name = nil
 
 --- What the user set when submitting the job, by name; empty where nothing was set.
 ---
---- `type(job.env)  --> "table"`
+--- ```lua not run: a job made by hand has none
+--- job.env.TARGET  --> "10.0.0.1"
+--- ```
 ---@type table<string, string>
 job.env = nil
 

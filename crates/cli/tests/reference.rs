@@ -125,6 +125,9 @@ fn live(
     all
 }
 
+/// What an instance of a local run does not find: a testbed sets it, or the program itself.
+const ELSEWHERE: [&str; 2] = ["job.name", "job.on_stop"];
+
 #[test]
 fn annotations_and_a_live_instance_agree() {
     let place = Place::new();
@@ -161,6 +164,9 @@ fn annotations_and_a_live_instance_agree() {
         }
     }
     for (module, name) in annotated.keys() {
+        if module == "globals" && ELSEWHERE.contains(&name.as_str()) {
+            continue;
+        }
         if !live.contains_key(&(module.clone(), name.clone())) && !SAME.contains(&module.as_str()) {
             wrong.push(format!("annotated, but not there: {module} {name}"));
         }
