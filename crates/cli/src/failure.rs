@@ -1,10 +1,11 @@
 //! What makes a command give up: one line each, and an exit status that tells them apart.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use splay_protocol::ListError;
+use splay_protocol::churn::SourceError;
 use splay_runtime::program::ProgramError;
 
 /// An instance of a run failed.
@@ -18,8 +19,8 @@ Exit status:
   0    all instances ended well, or were stopped by --for
   1    an instance failed: error, exit with another status than 0, or memory limit
   2    the command line is wrong
-  3    the application's file is missing or unreadable
-  4    the application's file is not valid Lua
+  3    the application's file, or that of --churn, is missing or unreadable
+  4    the application's file is not valid Lua, or that of --churn is wrong
   5    the machine cannot host it: a port is taken, or too few file descriptors
   6    results or output cannot be written
   70   a worker broke down (a bug in splay)
@@ -84,6 +85,22 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A file of the user's is wrong.
+    #[error("{}:{error}\n{}", path.display(), error.excerpt())]
+    Source {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        error: SourceError,
+    },
+    /// A file cannot be read.
+    #[error("{}", unreadable(path, source))]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// There is nothing by the name asked for.
     #[error("{0}")]
     NotFound(String),
@@ -112,8 +129,11 @@ impl Failure {
         match self {
             Failure::NotFound(_) => 1,
             Failure::Usage(_) | Failure::Lists(_) => 2,
-            Failure::Program(ProgramError::Read { .. }) | Failure::Folder { .. } | Failure::Input(_) => 3,
-            Failure::Program(_) => 4,
+            Failure::Program(ProgramError::Read { .. })
+            | Failure::Read { .. }
+            | Failure::Folder { .. }
+            | Failure::Input(_) => 3,
+            Failure::Program(_) | Failure::Source { .. } => 4,
             Failure::PortTaken { .. } | Failure::Port { .. } | Failure::Descriptors { .. } => 5,
             Failure::Write { .. } | Failure::Output(_) => 6,
             Failure::Worker(_) => STATUS_BROKEN,
@@ -141,14 +161,22 @@ pub fn complain(message: &str) {
     let _ = writeln!(io::stderr(), "splay: {message}");
 }
 
+/// Why a file cannot be read, in the words of a user.
+fn unreadable(path: &Path, source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::NotFound => format!("no such file: {}", path.display()),
+        io::ErrorKind::IsADirectory => format!("is a folder, not a file: {}", path.display()),
+        _ => format!("cannot read {}: {source}", path.display()),
+    }
+}
+
 /// The program error in the words of a user; a syntax error with the line it is on.
 fn explain(error: &ProgramError) -> String {
     match error {
-        ProgramError::Read { path, source } => match source.kind() {
-            io::ErrorKind::NotFound => format!("no such file: {}", path.display()),
-            io::ErrorKind::IsADirectory => format!("is a folder, not a Lua file: {}", path.display()),
-            _ => format!("cannot read {}: {source}", path.display()),
-        },
+        ProgramError::Read { path, source } if source.kind() == io::ErrorKind::IsADirectory => {
+            format!("is a folder, not a Lua file: {}", path.display())
+        }
+        ProgramError::Read { path, source } => unreadable(path, source),
         ProgramError::Syntax { message } => match source_line(message) {
             Some((number, text)) => {
                 let number = number.to_string();

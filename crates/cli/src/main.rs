@@ -2,6 +2,7 @@
 
 mod annotations;
 mod catalogue;
+mod churn;
 mod command;
 mod diagnostics;
 mod dispatcher;

@@ -1,5 +1,6 @@
 //! The command line: which commands there are, and which file runs each.
 
+mod churn;
 mod completions;
 mod doc;
 mod lua;
@@ -32,6 +33,7 @@ Examples:
   splay lua -e 'print(_VERSION)'      a line of Lua
   splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
+  splay churn stats day.churn         what a script of joins and leaves amounts to
   splay doc events.wait               what a library function is for
   splay help run                      all about `splay run`";
 
@@ -52,6 +54,7 @@ enum Command {
     New(new::NewArgs),
     Test(test::TestArgs),
     Doc(doc::DocArgs),
+    Churn(churn::ChurnArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -75,6 +78,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::New(args) => new::execute(args),
         Command::Test(args) => test::execute(args),
         Command::Doc(args) => doc::execute(args),
+        Command::Churn(args) => churn::execute(args),
         Command::Completions(args) => completions::execute(args),
         Command::Man(args) => man::execute(args),
     }
