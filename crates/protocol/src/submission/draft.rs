@@ -85,8 +85,8 @@ impl Draft {
                 text(value).and_then(whole).and_then(|n| at_most(n, 1_000_000)).map_err(bad)?;
             return Ok(None);
         }
-        let known = Key::find(key)
-            .ok_or_else(|| KeyError::Unknown { key: key.to_owned(), like: Key::like(key) })?;
+        let known =
+            Key::find(key).ok_or_else(|| KeyError::Unknown { key: key.to_owned(), like: Key::like(key) })?;
         if known.list {
             self.set_list(known.name, key, &items(known.name, value)).map_err(bad)?;
         } else if let (Value::Text(text), "name" | "description") = (value, known.name) {
@@ -119,7 +119,8 @@ impl Draft {
             "countries" => {
                 let country = |item: &String| {
                     let item = item.to_lowercase();
-                    let continent = CONTINENTS.iter().find(|(code, _)| *code == item && written == "localization");
+                    let continent =
+                        CONTINENTS.iter().find(|(code, _)| *code == item && written == "localization");
                     continent.map_or(item, |(_, name)| (*name).to_owned())
                 };
                 asked.filters.countries = items.iter().map(country).collect();
@@ -258,7 +259,10 @@ fn at_most(number: u32, most: u32) -> Result<u32, String> {
 }
 
 fn number(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| format!("`{text}` is not a number"))
+    text.parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite())
+        .ok_or_else(|| format!("`{text}` is not a number"))
 }
 
 fn within(number: f64, least: f64, most: f64) -> Result<f64, String> {
@@ -294,7 +298,8 @@ fn instant(text: &str) -> Result<f64, String> {
     if let Ok(seconds) = text.parse::<f64>() {
         return within(seconds, 0.0, 1e11);
     }
-    let time: jiff::Timestamp =
-        text.parse().map_err(|_| format!("`{text}` is neither seconds since 1970 nor as 2026-03-01T18:30:00Z"))?;
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| format!("`{text}` is neither seconds since 1970 nor as 2026-03-01T18:30:00Z"))?;
     Ok(time.as_microsecond() as f64 / 1e6)
 }

@@ -82,10 +82,17 @@ mod tests {
                     udp_drop_ratio 0.25\nbits 64\nEND SPLAY RESSOURCES RESERVATION\n--]]\nnb_splayds = 3\n";
         let (asked, notes) = read(text).unwrap();
         assert_eq!((asked.instances, asked.list_type), (20, ListType::Random));
-        let limits =
-            Limits { max_memory_bytes: 8 << 20, ports: 3, udp_drop_per_million: 250_000, ..Limits::default() };
+        let limits = Limits {
+            max_memory_bytes: 8 << 20,
+            ports: 3,
+            udp_drop_per_million: 250_000,
+            ..Limits::default()
+        };
         assert_eq!(asked.limits, limits);
-        assert_eq!((asked.filters.hosts, asked.filters.countries), (vec!["10.*".into(), "*.ch".into()], vec!["europe".into()]));
+        assert_eq!(
+            (asked.filters.hosts, asked.filters.countries),
+            (vec!["10.*".into(), "*.ch".into()], vec!["europe".into()])
+        );
         assert_eq!(notes, [(12, "`bits` has no effect: programs are sent as source".to_owned())]);
     }
 
@@ -106,10 +113,15 @@ mod tests {
     #[test]
     fn mistakes_name_line_and_key() {
         let wrong = |body: &str| {
-            read(&format!("--[[ BEGIN SPLAY RESSOURCES RESERVATION\n{body}\nEND SPLAY RESSOURCES RESERVATION ]]"))
-                .unwrap_err()
+            read(&format!(
+                "--[[ BEGIN SPLAY RESSOURCES RESERVATION\n{body}\nEND SPLAY RESSOURCES RESERVATION ]]"
+            ))
+            .unwrap_err()
         };
-        assert_eq!(wrong("max_time 10\nnb_spalyds 3"), "3: unknown key `nb_spalyds` (did you mean `nb_splayds`?)");
+        assert_eq!(
+            wrong("max_time 10\nnb_spalyds 3"),
+            "3: unknown key `nb_spalyds` (did you mean `nb_splayds`?)"
+        );
         assert_eq!(wrong("flavour x"), "2: unknown key `flavour`");
         assert_eq!(wrong("nb_splayds many"), "2: `nb_splayds`: `many` is not a whole number");
         assert_eq!(wrong("nb_splayds 0"), "2: `nb_splayds`: must be at least 1");

@@ -8,7 +8,8 @@ use super::{Draft, FileError, Note, Value};
 
 /// Puts what the file says into the draft. Gives notes on accepted keys, each with its line.
 pub fn read_toml(text: &str, draft: &mut Draft) -> Result<Vec<(usize, Note)>, FileError> {
-    let line_of = |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|&&b| b == b'\n').count() + 1;
+    let line_of =
+        |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|&&b| b == b'\n').count() + 1;
     let table = DeTable::parse(text).map_err(|error| FileError {
         line: error.span().map_or(1, |span| line_of(span.start)),
         message: error.message().lines().next().unwrap_or("not TOML").to_owned(),
@@ -34,12 +35,15 @@ fn read_table(
             match (within, name) {
                 ("", "environment" | "env") => {
                     let variable = |(name, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
-                        let value = text_of(value.get_ref())
-                            .ok_or_else(|| failed(format!("`environment.{}` is not one value", name.get_ref())))?;
+                        let value = text_of(value.get_ref()).ok_or_else(|| {
+                            failed(format!("`environment.{}` is not one value", name.get_ref()))
+                        })?;
                         Ok(format!("{}={value}", name.get_ref()))
                     };
                     let list = inner.iter().map(variable).collect::<Result<_, FileError>>()?;
-                    draft.set("environment", &Value::List(list)).map_err(|error| failed(error.to_string()))?;
+                    draft
+                        .set("environment", &Value::List(list))
+                        .map_err(|error| failed(error.to_string()))?;
                 }
                 ("", "limits" | "filters") | ("filters" | "", "near") => {
                     read_table(inner, name, draft, line_of, notes)?;
@@ -58,7 +62,9 @@ fn read_table(
         };
         // A text is one item here, however many words it has.
         let value = match value {
-            Value::Text(text) if super::Key::find(name).is_some_and(|key| key.list) => Value::List(vec![text]),
+            Value::Text(text) if super::Key::find(name).is_some_and(|key| key.list) => {
+                Value::List(vec![text])
+            }
             value => value,
         };
         let note = draft.set(name, &value).map_err(|error| failed(error.to_string()))?;
@@ -108,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_submission_written_as_toml_is_read_back() {
-        let mut asked = Submission { instances: 12, seed: Some(7), name: "x".into(), ..Submission::default() };
+        let mut asked =
+            Submission { instances: 12, seed: Some(7), name: "x".into(), ..Submission::default() };
         asked.filters.countries = vec!["ch".into()];
         asked.limits.max_sockets = 5;
         asked.environment.insert("A".into(), "b=c".into());
@@ -119,12 +126,18 @@ mod tests {
     fn mistakes_name_line_and_key() {
         let wrong = |text: &str| read(text).unwrap_err();
         assert_eq!(wrong("\ninstance = 3"), "2: unknown key `instance` (did you mean `instances`?)");
-        assert_eq!(wrong("[limits]\n\nmax_sokets = 3"), "3: unknown key `max_sokets` (did you mean `max_sockets`?)");
+        assert_eq!(
+            wrong("[limits]\n\nmax_sokets = 3"),
+            "3: unknown key `max_sokets` (did you mean `max_sockets`?)"
+        );
         assert_eq!(wrong("instances = [1]"), "1: `instances`: takes one value, not a list");
         assert_eq!(wrong("strict = 7"), "1: `strict`: `7` is neither true nor false");
         assert_eq!(wrong("[wishes]\na = 1"), "1: unknown table `wishes`");
         assert!(wrong("x = = 3").starts_with("1: "));
-        assert_eq!(wrong("latitude = 3"), "`latitude`, `longitude` and `distance` go together: `longitude` is missing");
+        assert_eq!(
+            wrong("latitude = 3"),
+            "`latitude`, `longitude` and `distance` go together: `longitude` is missing"
+        );
     }
 
     #[test]
