@@ -17,6 +17,7 @@ mod quantity;
 mod reference;
 mod reporter;
 mod results;
+mod testbed;
 
 use std::process::ExitCode;
 

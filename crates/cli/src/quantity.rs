@@ -113,7 +113,10 @@ mod tests {
     fn time_limits() {
         assert!(positive_duration("0s").is_err());
         assert_eq!("off".parse(), Ok(TimeLimit(None)));
-        assert_eq!(duration(&duration_text(Duration::from_millis(90_500))), Ok(Duration::from_millis(90_500)));
+        assert_eq!(
+            duration(&duration_text(Duration::from_millis(90_500))),
+            Ok(Duration::from_millis(90_500))
+        );
     }
 
     #[test]

@@ -199,6 +199,11 @@ impl Draft {
         self.churn_file = None;
     }
 
+    /// Whether the churn itself was given, rather than a file's name.
+    pub fn has_churn(&self) -> bool {
+        self.submission.churn.is_some()
+    }
+
     /// The submission, once all places have been read.
     pub fn finish(mut self) -> Result<Submission, KeyError> {
         let names = ["latitude", "longitude", "distance"];
