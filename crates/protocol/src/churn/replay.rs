@@ -27,6 +27,11 @@ impl Replay {
         &self.schedule
     }
 
+    /// How many of the schedule's events have been due.
+    pub fn sent(&self) -> usize {
+        self.next
+    }
+
     /// When the next event is due; `None`: there are no more.
     pub fn next_at(&self) -> Option<Duration> {
         self.schedule.events().get(self.next).map(|event| event.at)
