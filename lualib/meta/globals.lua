@@ -79,6 +79,25 @@ job.nodes = nil
 ---@return splay.Node[]
 function job.get_live_nodes() end
 
+--- Name of the job, on a testbed; elsewhere nil.
+---
+--- `job.name  --> "chord"`
+---@type string?
+job.name = nil
+
+--- What the user has set when submitting the job (`splay submit --env NAME=VALUE`); empty elsewhere.
+---
+--- `job.env.MODE  --> "fast"`
+---@type table<string, string>
+job.env = nil
+
+--- Set by the program: called in a thread of its own when the instance is to leave, with a few
+--- seconds to do so; when it returns, the instance ends.
+---
+--- `job.on_stop = function() print("bye") end`
+---@type fun()?
+job.on_stop = nil
+
 --- The module `splay.events`.
 ---
 --- `events == require "splay.events"  --> true`

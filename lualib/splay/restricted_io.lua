@@ -29,6 +29,8 @@ local M = {}
 ---@field max_size integer? bytes of all files
 ---@field max_files integer?
 ---@field clean boolean? delete the files of earlier runs
+---@field limit nil|fun(limit: string, reached: integer) told when a limit refuses something
+---@field result nil|fun(name: string) told of files under `results/`
 ---@field hashes string[]? of the files that are there, from a host that lists the folder itself:
 --- then there is no index
 
@@ -42,6 +44,17 @@ local files, used, descriptors = 0, 0, 0
 local states = setmetatable({}, { __mode = "k" })
 local default_input, default_output
 local temporary = 0
+
+-- Something is refused for a limit: tells the host.
+local function met(limit, reached)
+  if settings.limit then settings.limit(limit, reached) end
+end
+
+-- A file has that name now: the host is told of those it is to fetch.
+local function named(record, name)
+  record.name = name
+  if settings.result and sub(name, 1, 8) == "results/" then settings.result(name) end
+end
 
 local function path_of(hash) return settings.directory .. "/pfs_" .. hash end
 
@@ -217,7 +230,10 @@ function M.open(name, mode)
   local limit = settings.max_file_descriptors
   if limit and descriptors >= limit then
     recount()
-    if descriptors >= limit then return nil, "Maximum file descriptors reached" end
+    if descriptors >= limit then
+      met("max_file_descriptors", descriptors + 1)
+      return nil, "Maximum file descriptors reached"
+    end
   end
   local hash = md5(name)
   local record = records[hash]
@@ -225,6 +241,7 @@ function M.open(name, mode)
   if not record then
     if kind == "r" then return nil, failed end
     if settings.max_files and files >= settings.max_files then
+      met("max_files", files + 1)
       return nil, "Maximum number of files reached."
     end
   end
@@ -239,7 +256,7 @@ function M.open(name, mode)
     used = used - record.size
     record.size = 0
   end
-  record.name = name
+  named(record, name)
   return wrap(handle, record, 0, kind == "a")
 end
 
@@ -271,7 +288,10 @@ function File:write(...)
   local limit = settings.max_size
   if limit and growth > 0 and used + growth > limit then
     recount()
-    if used + growth > limit then return nil, "No disk space" end
+    if used + growth > limit then
+      met("max_size", used + growth)
+      return nil, "No disk space"
+    end
   end
   local ok, reason, code = state.handle:write(unpack(parts, 1, n))
   if not ok then
@@ -561,7 +581,7 @@ function M.rename(old, new)
   if not ok then return nil, old .. ": cannot rename" end
   forget(to)
   records[from], records[to] = nil, record
-  record.name = new
+  named(record, new)
   note("+", to)
   note("-", from)
   return true

@@ -171,7 +171,13 @@ impl Event {
     pub fn from_report(report: Report, start: Duration) -> Event {
         let (at, what) = match report {
             Report::Started { instance, at } => (at, What::Started { instance }),
-            Report::Output { instance, at, stream, line } => (at, What::Output { instance, stream, line }),
+            Report::Output { instance, at, stream, level: _, line } => {
+                (at, What::Output { instance, stream, line })
+            }
+            Report::Limit { instance, at, limit, allowed, reached } => {
+                let line = format!("[splay] {limit}: {allowed} allowed, {reached} refused").into_bytes();
+                (at, What::Output { instance, stream: Stream::Err, line })
+            }
             Report::ThreadDied { instance, at, error, cut } => {
                 (at, What::ThreadDied { instance, error, cut })
             }

@@ -17,6 +17,6 @@ pub mod submission;
 pub use job::{Job, ListType};
 pub use join::{JoinToken, JoinTokenError};
 pub use limits::Limits;
-pub use list::{ListError, Lists, loopback_nodes};
+pub use list::{Among, ListError, Lists, loopback_nodes};
 pub use node::Node;
 pub use submission::Submission;

@@ -146,8 +146,23 @@ pub enum Report {
         at: Duration,
         /// Where to.
         stream: Stream,
+        /// Level of a `splay.log` message: 1 debug, 2 notice, 3 warning, 4 error; 0: none.
+        level: u8,
         /// The line; any bytes.
         line: Vec<u8>,
+    },
+    /// A limit of the sandbox refused something, for the first time in this instance's life.
+    Limit {
+        /// Which instance.
+        instance: InstanceNumber,
+        /// When.
+        at: Duration,
+        /// Name of the limit: a field of [`splay_protocol::Limits`].
+        limit: &'static str,
+        /// What is allowed.
+        allowed: u64,
+        /// What would have been reached.
+        reached: u64,
     },
     /// A thread died of an uncaught error (the instance goes on).
     ThreadDied {

@@ -171,13 +171,15 @@ fn note(recorder: &mut Recorder, report: &Report) {
     let since = |at: Duration| Time::try_from(at.saturating_sub(EPOCH).as_nanos()).unwrap_or(Time::MAX);
     match report {
         Report::Started { instance, at } => recorder.note(since(*at), Kind::Started, *instance, &[]),
-        Report::Output { instance, at, stream, line } => {
+        Report::Output { instance, at, stream, line, .. } => {
             let stream = [match stream {
                 Stream::Out => 1,
                 Stream::Err => 2,
             }];
             recorder.note(since(*at), Kind::Output, *instance, &[&stream, line]);
         }
+        // What follows from it is recorded: the error the program gets, its end.
+        Report::Limit { .. } => {}
         Report::ThreadDied { instance, at, error, .. } => {
             recorder.note(since(*at), Kind::ThreadDied, *instance, &[error.as_bytes()]);
         }

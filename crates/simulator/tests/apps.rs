@@ -26,6 +26,8 @@ fn job(position: u32, nodes: &Arc<[Node]>) -> Job {
         total: u32::try_from(nodes.len()).expect("few nodes"),
         list_type: ListType::Head,
         nodes: nodes.clone(),
+        name: "".into(),
+        environment: Arc::default(),
     }
 }
 
@@ -46,7 +48,7 @@ fn prove(app: &str, arguments: &[&str], total: u32, proof: &str) {
         }
         Report::ThreadDied { error, .. } => heard.borrow_mut().push(format!("thread died: {error}")),
         Report::Ended { reason, .. } => ended.borrow_mut().push(reason),
-        Report::Started { .. } => {}
+        Report::Started { .. } | Report::Limit { .. } => {}
     });
     let driver = VirtualDriver::new(1, &NetworkConfig { latency: LATENCY, ..NetworkConfig::default() });
     let mut worker = Worker::new(Box::new(driver), WorkerConfig::default(), sink);

@@ -51,7 +51,7 @@ fn run(file: &Path, seed: u64) -> (Vec<String>, Vec<EndReason>, Duration) {
         }
         Report::ThreadDied { error, .. } => heard.borrow_mut().push(format!("thread died: {error}")),
         Report::Ended { reason, .. } => ended.borrow_mut().push(reason),
-        Report::Started { .. } => {}
+        Report::Started { .. } | Report::Limit { .. } => {}
     });
     let driver = VirtualDriver::new(seed, &NetworkConfig::default());
     let mut worker = Worker::new(Box::new(driver), WorkerConfig::default(), sink);

@@ -155,8 +155,8 @@ impl Told {
         let mut out = Vec::new();
         for report in reports.drain(..) {
             match report {
-                Report::Started { .. } => {}
-                Report::Output { instance, at, stream, line } => {
+                Report::Started { .. } | Report::Limit { .. } => {}
+                Report::Output { instance, at, stream, line, .. } => {
                     if !self.quiet || stream == Stream::Err {
                         shown(&mut out, instance, at, &line);
                     }

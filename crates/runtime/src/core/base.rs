@@ -16,7 +16,13 @@ pub const MODULE: Module = Module {
     open: |cx, stack| {
         function_table(
             stack,
-            &[(c"write", write), (c"running", running), (c"exit", exit), (c"flush", flush)],
+            &[
+                (c"write", write),
+                (c"running", running),
+                (c"exit", exit),
+                (c"flush", flush),
+                (c"level", level),
+            ],
         );
         stack.push_light(request_mark());
         stack.set_field(-2, c"request");
@@ -113,6 +119,13 @@ native! {
         for index in 2..=stack.top() {
             cx.write(stream, stack.check_bytes(index)?);
         }
+        Ok(Return::Values(0))
+    }
+
+    /// `level(n)`: lines written from now on belong to a message of `splay.log` of that level.
+    fn level(cx, stack) {
+        let level = stack.check_number(1)?;
+        cx.level.set(if (1.0..=4.0).contains(&level) { level as u8 } else { 0 });
         Ok(Return::Values(0))
     }
 

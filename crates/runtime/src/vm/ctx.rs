@@ -176,6 +176,10 @@ pub struct Ctx {
     /// The driver's time when the worker last turned to this instance.
     pub(super) clock: Cell<Duration>,
     pub(super) partial: RefCell<[Vec<u8>; 2]>,
+    /// Level of the `splay.log` message that is being written; 0: none.
+    pub level: Cell<u8>,
+    /// Limits that have been reported.
+    limits_told: RefCell<Vec<&'static str>>,
     /// State of native modules, by type.
     extensions: RefCell<Vec<Rc<dyn std::any::Any>>>,
 }
@@ -238,6 +242,8 @@ impl Ctx {
             cpu: Cell::default(),
             clock: Cell::default(),
             partial: RefCell::default(),
+            level: Cell::new(0),
+            limits_told: RefCell::default(),
             extensions: RefCell::default(),
         }
     }
@@ -452,16 +458,30 @@ impl Ctx {
         while let Some(end) = memchr::memchr(b'\n', rest) {
             buffer.extend_from_slice(&rest[..end]);
             let line = std::mem::take(buffer);
-            let at = self.driver.borrow().wall();
-            (self.sink.borrow_mut())(Report::Output { instance: self.number, at, stream, line });
+            self.report_line(stream, line);
             rest = &rest[end + 1..];
         }
         buffer.extend_from_slice(rest);
         if buffer.len() > MAX_LINE_BYTES {
             let line = std::mem::take(buffer);
-            let at = self.driver.borrow().wall();
-            (self.sink.borrow_mut())(Report::Output { instance: self.number, at, stream, line });
+            self.report_line(stream, line);
         }
+    }
+
+    fn report_line(&self, stream: Stream, line: Vec<u8>) {
+        let (instance, level, at) = (self.number, self.level.get(), self.driver.borrow().wall());
+        (self.sink.borrow_mut())(Report::Output { instance, at, stream, level, line });
+    }
+
+    /// Reports that a limit refused something; the first time only, as programs may try for ever.
+    #[cold]
+    pub fn limit_met(&self, limit: &'static str, allowed: u64, reached: u64) {
+        if self.limits_told.borrow().contains(&limit) {
+            return;
+        }
+        self.limits_told.borrow_mut().push(limit);
+        let (instance, at) = (self.number, self.driver.borrow().wall());
+        self.report(Report::Limit { instance, at, limit, allowed, reached });
     }
 
     /// Reports what was written without a final newline.

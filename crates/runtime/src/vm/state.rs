@@ -151,6 +151,10 @@ impl Instance {
         Ok(())
     }
 
+    pub(super) fn context(&self) -> &Ctx {
+        &self.context
+    }
+
     /// Runs what can run at `now`.
     pub fn turn(&self, now: Duration) -> Next {
         let _entered = self.context.enter();

@@ -127,7 +127,7 @@ impl Stage {
                 }
                 Report::ThreadDied { instance, error, .. } => format!("{instance} DIED {error}"),
                 Report::Ended { instance, reason, .. } => format!("{instance} END {reason:?}"),
-                Report::Started { .. } => return,
+                Report::Started { .. } | Report::Limit { .. } => return,
             };
             heard.borrow_mut().push(line);
         };

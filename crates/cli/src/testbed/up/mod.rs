@@ -2,9 +2,10 @@
 
 mod process;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use splay_protocol::api::{CreatedJoinToken, LoggedIn, Login, NewJoinToken, Splayd, SplaydState};
@@ -118,13 +119,16 @@ impl Testbed {
         let mut controller =
             Process::start("controller", &controller, controller_arguments(&data, plan.listen), &output)?;
         let (url, fingerprint) = address(&mut controller, &data, &stop)?;
-        let session = log_in(&url, &fingerprint, &data)?;
+        let session = log_in(&url, &fingerprint, &program, &data)?;
         let client = Client::new(&url, &fingerprint, Some(session.token.clone()))?;
         let new = NewJoinToken { uses: plan.splayds, expires_in: TOKEN_SECONDS, url: Some(url.clone()) };
         let token: CreatedJoinToken = client.send("POST", "/join-tokens", &new)?;
+        // In a file: command lines are for everybody to read.
+        let token_file = plan.folder.join("join-token");
+        write(&token_file, &token.join)?;
         let mut splayds = Vec::new();
         for index in 0..plan.splayds {
-            splayds.push(start_splayd(&plan, &splayd, index, &token.join)?);
+            splayds.push(start_splayd(&plan, &splayd, index, &token_file)?);
         }
         let mut testbed = Testbed { plan, controller, splayds, url, fingerprint, session };
         let mut shown = 0;
@@ -241,15 +245,31 @@ fn address(
     }
 }
 
-/// A session of the first administrator, whose password the controller leaves in its folder.
-fn log_in(url: &str, fingerprint: &str, data: &Path) -> Result<LoggedIn, Failure> {
-    let path = data.join("first-password");
-    let password = std::fs::read_to_string(&path).map_err(|source| Failure::Read { path, source })?;
-    let login = Login { user: "admin".to_owned(), password: password.trim().to_owned() };
+/// A session of the administrator, whose password is set anew and kept by nobody.
+fn log_in(url: &str, fingerprint: &str, program: &Path, data: &Path) -> Result<LoggedIn, Failure> {
+    let password = format!("{:032x}", rand::random::<u128>());
+    let failed = |why: String| Failure::Testbed(format!("set the administrator's password: {why}"));
+    let mut child = Command::new(program)
+        .args(["user", "passwd", "admin", "--password-stdin", "--data"])
+        .arg(data)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(format!("start {}: {error}", program.display())))?;
+    let mut input = child.stdin.take().expect("it is a pipe");
+    // Where it cannot be written the process has ended, and tells why.
+    let _ = writeln!(input, "{password}");
+    drop(input);
+    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    let login = Login { user: "admin".to_owned(), password };
     Client::new(url, fingerprint, None)?.send("POST", "/login", &login)
 }
 
-fn start_splayd(plan: &Plan, program: &Path, index: u32, token: &str) -> Result<Process, Failure> {
+fn start_splayd(plan: &Plan, program: &Path, index: u32, token: &Path) -> Result<Process, Failure> {
     let name = format!("splayd-{}", index + 1);
     let data = plan.folder.join(&name);
     std::fs::create_dir_all(&data).map_err(|source| Failure::Write { path: data.clone(), source })?;
@@ -264,7 +284,7 @@ fn start_splayd(plan: &Plan, program: &Path, index: u32, token: &str) -> Result<
         index + 1
     );
     write(&config, &text)?;
-    let words = arguments(&["run", "--config", &config.to_string_lossy(), "--join", token]);
+    let words = arguments(&["run", "--config", &config.to_string_lossy(), "--join", &format!("@{}", token.display())]);
     Process::start(&name, program, words, &plan.folder.join(format!("{name}.log")))
 }
 
