@@ -61,7 +61,7 @@ pub struct SubmitArgs {
     target: Target,
     /// What the application finds in `arg`.
     #[arg(last = true, value_name = "ARGS")]
-    arguments: Vec<String>,
+    words: Vec<String>,
     #[command(flatten)]
     options: OptionFlags,
 }
@@ -89,7 +89,7 @@ pub fn execute(args: SubmitArgs) -> Result<ExitCode, Failure> {
     Program::load(&args.app)?;
     let source =
         std::fs::read(&args.app).map_err(|source| Failure::Read { path: args.app.clone(), source })?;
-    let asked = asked::collect(&args.app, &source, args.config.as_deref(), &args.options, &args.arguments)?;
+    let asked = asked::collect(&args.app, &source, args.config.as_deref(), &args.options, &args.words)?;
     let shipment = shipping::collect(&args.app, source, &args.files)?;
     let client = args.target.client()?;
     let submit = Submit {

@@ -39,7 +39,8 @@ pub fn sentence(job: &JobSummary) -> String {
             text.push_str(&format!(", {count} {what}"));
         }
     }
-    if !job.why.is_empty() {
+    // Of a job that ended by itself it says the same.
+    if !job.why.is_empty() && job.state != JobState::Ended {
         text.push_str(&format!(" ({})", job.why));
     }
     text

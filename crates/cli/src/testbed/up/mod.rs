@@ -106,7 +106,7 @@ impl Testbed {
         mut progress: impl FnMut(usize),
     ) -> Result<Testbed, Failure> {
         ports(&plan, 0)?;
-        let (controller, splayd) = (beside("splay-controller")?, beside("splayd")?);
+        let (program, splayd) = (beside("splay-controller")?, beside("splayd")?);
         let data = plan.folder.join("controller");
         for folder in [&plan.folder, &data] {
             std::fs::create_dir_all(folder)
@@ -117,7 +117,7 @@ impl Testbed {
         // What an earlier testbed in this folder left would be taken for an answer.
         let _ = std::fs::remove_file(data.join("url"));
         let mut controller =
-            Process::start("controller", &controller, controller_arguments(&data, plan.listen), &output)?;
+            Process::start("controller", &program, controller_arguments(&data, plan.listen), &output)?;
         let (url, fingerprint) = address(&mut controller, &data, &stop)?;
         let session = log_in(&url, &fingerprint, &program, &data)?;
         let client = Client::new(&url, &fingerprint, Some(session.token.clone()))?;
