@@ -115,7 +115,7 @@ impl Config {
         let text =
             std::fs::read_to_string(path).map_err(|error| ConfigError::Read(path.to_owned(), error))?;
         let parse = |error: toml::de::Error| {
-            let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+            let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
             ConfigError::Parse(path.to_owned(), format!("{line}{}", error.message()))
         };

@@ -23,7 +23,7 @@ pub fn now_us() -> Micros {
 #[derive(Debug)]
 pub enum Outgoing {
     /// A message.
-    Message(ToSplayd),
+    Message(Box<ToSplayd>),
     /// Who is in a job: encoded when its turn comes, so that long lists wait only once.
     Nodes(Arc<NodesHead>, Vec<(u32, u32)>),
     /// Files by their digests.
@@ -243,7 +243,7 @@ impl Owner {
                     time_us: now,
                     settings: self.settings.clone(),
                 };
-                self.say(&splayd, Outgoing::Message(ToSplayd::Welcome(welcome)));
+                self.say(&splayd, Outgoing::Message(Box::new(ToSplayd::Welcome(welcome))));
                 let result = self.state.apply(now, *event);
                 if result.is_err() {
                     self.sessions.remove(&splayd);
@@ -260,7 +260,7 @@ impl Owner {
                 self.settings = settings;
                 let all: Vec<String> = self.sessions.keys().cloned().collect();
                 for splayd in all {
-                    self.say(&splayd, Outgoing::Message(ToSplayd::Settings(self.settings.clone())));
+                    self.say(&splayd, Outgoing::Message(Box::new(ToSplayd::Settings(self.settings.clone()))));
                 }
             }
         }
@@ -312,7 +312,7 @@ impl Owner {
         }
         for (splayd, sequence) in acknowledged {
             let ack = ToSplayd::Ack(splay_protocol::session::Ack { sequence });
-            self.say(&splayd, Outgoing::Message(ack));
+            self.say(&splayd, Outgoing::Message(Box::new(ack)));
         }
         Ok(())
     }
@@ -342,7 +342,7 @@ impl Owner {
         let (data, offset, total) = (part.data.to_vec(), part.offset, part.total_bytes);
         let shown = path.display().to_string();
         let written = tokio::task::spawn_blocking(move || write_piece(&path, offset, total, &data)).await;
-        let written = written.unwrap_or_else(|_| Ok(None)).map_err(|error| StoreError::File(shown, error))?;
+        let written = written.unwrap_or(Ok(None)).map_err(|error| StoreError::File(shown, error))?;
         let file = |received_bytes| ResultFile {
             position: part.position,
             path: part.path.clone(),

@@ -19,7 +19,7 @@ use crate::hub::{Hub, ResultRules, now_us};
 use crate::secrets::{hash_password, random_password};
 use crate::session::Sessions;
 use crate::state::State;
-use crate::store::{Store, StoreError, UserRow};
+use crate::store::{Leadership, Store, StoreError, UserRow};
 use crate::tls::{self, TlsError};
 
 /// A peer that has not finished its TLS handshake in time is let go.
@@ -61,13 +61,27 @@ pub struct Running {
     stop: watch::Sender<bool>,
     owner: tokio::task::JoinHandle<Result<(), StoreError>>,
     accepting: tokio::task::JoinHandle<()>,
+    leadership: Option<Leadership>,
 }
 
 impl Running {
     /// Waits until it ends by itself, which only a fault makes it do, or `stop` does; then ends it.
     pub async fn until(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let leadership = self.leadership.take();
+        let lost = async {
+            match leadership {
+                Some(leadership) => leadership.lost().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = stop => {}
+            // Another controller may lead already: nothing may be stored any more.
+            error = lost => {
+                self.owner.abort();
+                self.accepting.abort();
+                return Err(error.into());
+            }
             ended = &mut self.owner => {
                 self.accepting.abort();
                 return Ok(ended.unwrap_or(Ok(()))?);
@@ -86,6 +100,7 @@ pub async fn start(config: Config) -> Result<Running, ServeError> {
     private(&config.data).map_err(|error| ServeError::Data(config.data.clone(), error))?;
     let identity = tls::identity(&config)?;
     let store = Store::open(&config.database_url()).await?;
+    let leadership = store.lead(&config.database_url()).await?;
     let first_password = first_user(&store).await?;
     let now = now_us();
     store.sweep_tokens(now).await?;
@@ -126,7 +141,8 @@ pub async fn start(config: Config) -> Result<Running, ServeError> {
     );
     let acceptor = TlsAcceptor::from(identity.server);
     let accepting = tokio::spawn(accept(listener, acceptor, api::router(app), stopping));
-    Ok(Running { address, url, fingerprint: identity.fingerprint, first_password, stop, owner, accepting })
+    let fingerprint = identity.fingerprint;
+    Ok(Running { address, url, fingerprint, first_password, stop, owner, accepting, leadership })
 }
 
 fn private(folder: &std::path::Path) -> std::io::Result<()> {

@@ -8,10 +8,11 @@ use std::time::Duration;
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use ring::signature::{ED25519, UnparsedPublicKey};
+use serde::Deserialize;
 use serde_bytes::ByteBuf;
 use splay_protocol::session::{
-    Challenge, DecodeError, Enrol, FilePart, Hello, ProbeReply, RefusedCode, ToController, ToSplayd, VERSION,
-    decode, encode, signed_text,
+    Challenge, DecodeError, Enrol, Event as Told, FilePart, Hello, JobReady, ProbeReply, RefusedCode, Report,
+    ToController, ToSplayd, VERSION, decode, encode, signed_text,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
@@ -233,7 +234,7 @@ impl Sessions {
                 }
                 outgoing = queue.recv() => match outgoing {
                     None => return Err(refused(RefusedCode::Busy, "too many messages wait")),
-                    Some(Outgoing::Message(message)) => send(socket, encode(&message)).await?,
+                    Some(Outgoing::Message(message)) => send(socket, encode(&*message)).await?,
                     Some(Outgoing::Nodes(head, positions)) => send(socket, encode_nodes(&head, &positions)).await?,
                     Some(Outgoing::Files(digests)) => self.send_files(socket, digests).await?,
                     Some(Outgoing::Close(code, reason)) => return Err(refused(code, reason)),
@@ -261,9 +262,12 @@ impl Sessions {
         let message = match decode(bytes) {
             Ok(message) => message,
             // Of a later version, perhaps: what is not known is passed over.
-            Err(DecodeError::Message(error)) if error.to_string().contains("unknown variant") => {
+            Err(DecodeError::Message(error)) if error.to_string().contains("Unknown Variant") => {
                 tracing::warn!(splayd, "message passed over: {error}");
-                return Ok(None);
+                let Ok(Bare { report }) = decode::<Bare>(bytes) else { return Ok(None) };
+                // Its number counts all the same.
+                let event = Told::Done(JobReady { job: String::new() });
+                ToController::Report(Report { sequence: report.sequence, at_us: 0, event })
             }
             Err(error) => return Err(error.into()),
         };
@@ -310,6 +314,17 @@ impl Sessions {
         }
         Ok(())
     }
+}
+
+/// What every report has, whatever it tells.
+#[derive(Deserialize)]
+struct Bare {
+    report: Numbered,
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    sequence: u64,
 }
 
 /// What the controller keeps of a splayd's word is bounded.

@@ -65,3 +65,49 @@ async fn a_job_is_deployed_started_together_and_ends() {
     .await;
     controller.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_followed_and_its_bound_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = config(folder.path());
+    // Room for three of the six blocks, each of one instance.
+    settings.max_log_bytes = 3 * harness::splayd::batch("j", 1, 3).data.len() as u64 + 20;
+    let controller = Controller::start(settings).await;
+    let _splayds = controller.splayds(2, 3, Life::of(Duration::from_millis(700))).await;
+    let id = controller.client.submit(job(6, json!({ "factor": 1.0 }))).await;
+    let (follower, path) = (controller.client.clone(), format!("/jobs/{id}/logs/follow?kind=warning"));
+    let live = tokio::spawn(async move { follower.send(Method::GET, &path, None).await.text() });
+    let done = controller.job_is(&id, "ended").await;
+    assert_eq!(
+        (&done["logs"]["lines"], &done["logs"]["cut_lines"]),
+        (&json!(9), &json!(9)),
+        "{}",
+        done["logs"]
+    );
+    let notes: Vec<&str> =
+        done["history"].as_array().unwrap().iter().filter_map(|event| event["text"].as_str()).collect();
+    assert!(notes.len() == 1 && notes[0].contains("later lines are not kept"), "{notes:?}");
+    let log = controller.client.send(Method::GET, &format!("/jobs/{id}/logs"), None).await.text();
+    assert_eq!(log.lines().count(), 10);
+    assert!(log.lines().last().unwrap().contains("9 lines were not kept"), "{log}");
+    // What was followed as it came is what is stored; the stream ended with the job.
+    let live = live.await.unwrap();
+    let mut followed: Vec<serde_json::Value> = live
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    followed.sort_by_key(|line| (line["at_us"].as_u64(), line["position"].as_u64()));
+    let stored = controller
+        .client
+        .send(Method::GET, &format!("/jobs/{id}/logs?kind=warning&format=json"), None)
+        .await
+        .text();
+    let mut stored: Vec<serde_json::Value> =
+        stored.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(stored.pop().unwrap()["kind"], "system");
+    stored.sort_by_key(|line| (line["at_us"].as_u64(), line["position"].as_u64()));
+    assert_eq!(followed, stored);
+    assert_eq!(followed.len(), 3);
+    controller.stop().await;
+}

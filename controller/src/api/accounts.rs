@@ -130,7 +130,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
 
 /// Whether a password is long enough, and not endless.
 pub fn check_password(password: &str) -> Result<(), String> {
-    match (8..=1024).contains(&password.len()) {
+    match (8..=1024).contains(&password.chars().count()) {
         true => Ok(()),
         false => Err("password: at least 8 characters are needed, and at most 1024 taken".to_owned()),
     }
@@ -225,7 +225,7 @@ pub async fn add_token(
     In(new): In<NewToken>,
 ) -> Answer<(StatusCode, Json<CreatedToken>)> {
     check_expiry(new.expires_in).map_err(ApiError::bad)?;
-    if new.name.is_empty() || new.name.len() > 200 {
+    if new.name.is_empty() || new.name.chars().count() > 200 {
         return Err(ApiError::bad("name: 1 to 200 characters are needed"));
     }
     let secret = random_secret();
@@ -344,5 +344,8 @@ pub async fn audit(
     Params(params): Params<AuditParams>,
 ) -> Answer<Json<Vec<AuditEntry>>> {
     caller.admin()?;
-    Ok(Json(app.store.audit_entries(params.limit.min(100_000)).await?))
+    if params.limit > 100_000 {
+        return Err(ApiError::bad("query: limit: at most 100000 entries are given"));
+    }
+    Ok(Json(app.store.audit_entries(params.limit).await?))
 }

@@ -1,9 +1,11 @@
 //! Refusals, and the reading of bodies and parameters that gives them.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
@@ -84,17 +86,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for In<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = Json::<T>::from_request(request, state).await;
-        body.map(|Json(body)| In(body)).map_err(|rejection| {
-            let text = rejection.body_text();
-            let text = text.rsplit_once("target type: ").map_or(text.as_str(), |(_, text)| text);
-            match rejection {
-                JsonRejection::BytesRejection(_) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+        let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        if !kind.starts_with("application/json") {
+            return Err(ApiError::bad("body: Content-Type: application/json is expected"));
+        }
+        let bytes =
+            Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => {
                     ApiError::new(ErrorCode::TooLarge, "the body is longer than is taken")
                 }
-                _ => ApiError::bad(format!("body: {text}")),
-            }
-        })
+                _ => ApiError::bad(format!("body: {}", rejection.body_text())),
+            })?;
+        // Serde would take a list for an object, by the order of its fields.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(ApiError::bad("body: a JSON object is expected"));
+        }
+        serde_json::from_slice(&bytes).map(In).map_err(|error| ApiError::bad(format!("body: {error}")))
     }
 }
 

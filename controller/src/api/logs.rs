@@ -65,7 +65,10 @@ fn wanted(query: Option<String>) -> Answer<Wanted> {
             "text" => wanted.filter.text = Some(value).filter(|text| !text.is_empty()),
             "tail" => {
                 let lines: usize = value.parse().map_err(|_| wrong("a number of lines"))?;
-                wanted.tail = Some(lines.min(MOST_TAIL));
+                if lines > MOST_TAIL {
+                    return Err(wrong("at most 100000 lines"));
+                }
+                wanted.tail = Some(lines);
             }
             "format" => {
                 wanted.json = Some(match value.as_str() {

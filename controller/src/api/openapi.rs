@@ -62,6 +62,14 @@ fn object(required: &[&str], properties: Value) -> Value {
 /// Bodies of requests.
 fn body(path: &str, method: &str) -> Option<Value> {
     let role = json!({ "type": "string", "enum": ["admin", "user", "read-only"] });
+    let password = json!({ "type": "string", "minLength": 8, "maxLength": 1024 });
+    let or_null = |mut schema: Value| {
+        schema["type"] = json!([schema["type"], "null"]);
+        schema
+    };
+    let url = json!({ "type": "string", "pattern": r"^https://[a-z0-9.-]{1,60}:[1-9][0-9]{0,3}$" });
+    let word = json!({ "type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$" });
+    let base64 = json!({ "type": "string", "pattern": "^([A-Za-z0-9+/]{4})*$" });
     let seconds = json!({ "type": "number", "minimum": 1, "maximum": 31622400 });
     Some(match (path, method) {
         ("/login", _) => object(&["user", "password"], json!({ "user": text(), "password": text() })),
@@ -69,23 +77,28 @@ fn body(path: &str, method: &str) -> Option<Value> {
             &["name", "password", "role"],
             json!({
                 "name": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" },
-                "password": { "type": "string", "minLength": 8, "maxLength": 256 },
+                "password": password,
                 "role": role,
             }),
         ),
         ("/users/{name}", "patch") => {
-            object(&[], json!({ "old_password": text(), "password": text(), "role": role }))
+            let mut roles = or_null(role);
+            roles["enum"] = json!(["admin", "user", "read-only", null]);
+            object(
+                &[],
+                json!({ "old_password": or_null(text()), "password": or_null(password), "role": roles }),
+            )
         }
         ("/tokens", "post") => object(
             &["name", "expires_in"],
             json!({
-                "name": { "type": "string", "minLength": 1, "maxLength": 50 }, "expires_in": seconds,
+                "name": { "type": "string", "minLength": 1, "maxLength": 200 }, "expires_in": seconds,
             }),
         ),
         ("/join-tokens", "post") => object(
             &[],
             json!({
-                "uses": { "type": "integer", "minimum": 1, "maximum": 1000000 }, "expires_in": seconds, "url": text(),
+                "uses": { "type": "integer", "minimum": 1, "maximum": 1000000 }, "expires_in": seconds, "url": or_null(url),
             }),
         ),
         ("/splayds/{id}", "patch") => object(
@@ -94,12 +107,13 @@ fn body(path: &str, method: &str) -> Option<Value> {
                 "labels": { "type": "object", "additionalProperties": text() },
             }),
         ),
-        ("/blacklist", "put") => object(&["hosts"], json!({ "hosts": { "type": "array", "items": text() } })),
+        ("/blacklist", "put") => {
+            let host = json!({ "type": "string", "pattern": r"^[A-Za-z0-9.:*_-]{1,255}$" });
+            object(&["hosts"], json!({ "hosts": { "type": "array", "items": host, "maxItems": 10000 } }))
+        }
         ("/native", "post") => object(
             &["name", "os", "architecture", "base64"],
-            json!({
-                "name": text(), "os": text(), "architecture": text(), "base64": text(),
-            }),
+            json!({ "name": word, "os": word, "architecture": word, "base64": base64 }),
         ),
         ("/jobs", "post") => object(
             &["app", "files"],
@@ -120,7 +134,7 @@ fn query(path: &str) -> Vec<Value> {
     let filters = || {
         let positions = json!({ "type": "array", "items": { "type": "integer", "minimum": 0, "maximum": 4294967295u32 } });
         let kinds = json!({ "type": "array", "items": { "type": "string", "enum": ["out", "err", "debug", "notice", "warning", "error", "system"] } });
-        let time = json!({ "type": "number", "minimum": 0, "maximum": 10000000000u64 });
+        let time = json!({ "type": "number", "minimum": 0, "maximum": 99999999999u64 });
         vec![
             parameter("position", positions),
             parameter("kind", kinds),
@@ -178,7 +192,7 @@ pub fn build() -> Value {
             refuse("404", "There is no such thing");
         }
         let text = body(path, method);
-        if text.is_some() || path.contains("/kill") {
+        if text.is_some() || path.contains("/kill") || (*path == "/users/{name}") {
             refuse("409", "It exists already, or its state does not allow it");
             refuse("413", "More than is taken");
         }

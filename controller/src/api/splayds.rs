@@ -80,13 +80,10 @@ pub async fn set_blacklist(
     In(list): In<Blacklist>,
 ) -> Answer<Json<Blacklist>> {
     caller.admin()?;
-    if list.hosts.len() > 10_000
-        || list
-            .hosts
-            .iter()
-            .any(|host| host.is_empty() || host.len() > 255 || host.contains(char::is_whitespace))
-    {
-        return Err(ApiError::bad("hosts: at most 10000, of 1 to 255 characters without spaces"));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:*_-".contains(&byte);
+    let good = |host: &String| (1..=255).contains(&host.len()) && host.bytes().all(plain);
+    if list.hosts.len() > 10_000 || !list.hosts.iter().all(good) {
+        return Err(ApiError::bad("hosts: at most 10000, of 1 to 255 letters, digits and `.:*_-`"));
     }
     app.store.set("blacklist", &list).await?;
     let settings = Settings { blacklist: list.hosts.clone(), status_seconds: app.limits.status_seconds };

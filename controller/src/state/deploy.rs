@@ -329,8 +329,12 @@ impl State {
             let host =
                 self.jobs.get_mut(id).and_then(|job| job.hosts.get_mut(splayd)).expect("an active host");
             let placed = host.seats.values().any(|seat| seat.position > 0);
-            if !placed && (!spares || host.phase < HostPhase::Deployed) {
+            if !placed && !spares {
                 self.release(now, id, splayd);
+                continue;
+            }
+            if host.phase < HostPhase::Deployed {
+                // Under churn it is a spare when it answers.
                 continue;
             }
             if !spares {
@@ -348,7 +352,8 @@ impl State {
             format!("{needed} instances on {} splayds are to load", self.jobs[id].active_hosts().count());
         self.go(now, id, JobState::Loading, why, Some(now + self.timing.load));
         self.send_lists(id, None);
-        let hosts: Vec<String> = self.jobs[id].active_hosts().map(|(splayd, _)| splayd.clone()).collect();
+        let listed = self.jobs[id].active_hosts().filter(|(_, host)| host.phase == HostPhase::Listed);
+        let hosts: Vec<String> = listed.map(|(splayd, _)| splayd.clone()).collect();
         for splayd in hosts {
             self.send(&splayd, ToSplayd::Load(JobRef { job: id.to_owned() }));
         }
@@ -368,8 +373,9 @@ impl State {
         });
         let online =
             |splayd: &str| self.splayds.get(splayd).is_some_and(|splayd| splayd.state == SplaydState::Online);
+        let told = job.active_hosts().filter(|(_, host)| host.phase >= HostPhase::Listed);
         for (splayd, host) in
-            job.active_hosts().filter(|(splayd, _)| only.is_none_or(|only| only == *splayd) && online(splayd))
+            told.filter(|(splayd, _)| only.is_none_or(|only| only == *splayd) && online(splayd))
         {
             let positions = host
                 .seats
@@ -385,7 +391,9 @@ impl State {
         let job = &self.jobs[id];
         let waiting: Vec<String> = job
             .active_hosts()
-            .filter(|(_, host)| host.phase < HostPhase::Loaded)
+            .filter(|(_, host)| {
+                host.phase < HostPhase::Loaded && host.seats.values().any(|seat| seat.position > 0)
+            })
             .map(|(splayd, _)| self.name_of(splayd))
             .collect();
         let lost: Vec<String> = job

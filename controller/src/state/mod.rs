@@ -137,7 +137,7 @@ pub enum Rejected {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Say something to a splayd.
-    Send(String, ToSplayd),
+    Send(String, Box<ToSplayd>),
     /// Tell a splayd who is in a job. The encoded list is shared by all splayds.
     SendNodes(String, Arc<NodesHead>, Vec<(u32, u32)>),
     /// Send files to a splayd.
@@ -251,7 +251,8 @@ impl State {
                 state.hosting.entry(splayd.clone()).or_default().insert(id.clone());
             }
             if !job.live.state.is_final() {
-                state.timers.insert((now, Timer::Job(id.clone())));
+                let deadline = job.live.deadline_us.into_iter();
+                state.timers.extend(deadline.chain([now]).map(|at| (at, Timer::Job(id.clone()))));
             }
             state.jobs.insert(id, job);
         }
@@ -263,8 +264,9 @@ impl State {
         state
     }
 
-    /// Takes an event.
+    /// Takes an event. After reports a [`Event::Tick`] has to follow.
     pub fn apply(&mut self, now: Micros, event: Event) -> Result<(), Rejected> {
+        let report = matches!(event, Event::Report(..));
         let result = match event {
             Event::Connected { splayd, enrolled, info, jobs, incarnation, peer } => {
                 self.connected(now, splayd, enrolled, *info, jobs, (incarnation, peer))
@@ -279,7 +281,11 @@ impl State {
             Event::Label(splayd, labels) => self.label(now, &splayd, labels),
             Event::Tick => Ok(()),
         };
-        self.run_timers(now);
+        // Reports come by thousands, and to look at a job takes time as it has hosts: that is done
+        // once for all that came together, at the tick after them.
+        if !report {
+            self.run_timers(now);
+        }
         result
     }
 
@@ -350,9 +356,14 @@ impl State {
         self.timers.insert((at, timer));
     }
 
+    /// Looks at a job at the next event that is no report.
+    fn review_soon(&mut self, now: Micros, id: &str) {
+        self.wake(now, Timer::Job(id.to_owned()));
+    }
+
     fn send(&mut self, splayd: &str, message: ToSplayd) {
         if self.splayds.get(splayd).is_some_and(|splayd| splayd.state == SplaydState::Online) {
-            self.actions.push(Action::Send(splayd.to_owned(), message));
+            self.actions.push(Action::Send(splayd.to_owned(), Box::new(message)));
         }
     }
 

@@ -90,7 +90,7 @@ impl State {
             }
         }
         self.changed.hosts.insert((id.clone(), splayd.to_owned()));
-        self.review(now, &id);
+        self.review_soon(now, &id);
     }
 
     fn logs(&mut self, now: Micros, splayd: &str, id: &str, sequence: u64, batch: LogBatch) {
@@ -129,7 +129,7 @@ impl State {
         self.changed.hosts.insert((id.to_owned(), splayd.to_owned()));
         let (position, step) = (told.position, told.step);
         self.tell(at, id, JobEventKind::Started { position, late_ms: late as f64 / 1000.0, step });
-        self.review(now, id);
+        self.review_soon(now, id);
     }
 
     fn instance_ended(&mut self, now: Micros, at: Micros, splayd: &str, id: &str, told: InstanceEnded) {
@@ -154,7 +154,7 @@ impl State {
             let late_ms = late as f64 / 1000.0;
             self.tell(at, id, JobEventKind::InstanceEnded { position, ending, detail, step, late_ms });
         }
-        self.review(now, id);
+        self.review_soon(now, id);
     }
 
     fn worker_lost(&mut self, now: Micros, splayd: &str, id: &str, how: &str) {
@@ -169,7 +169,7 @@ impl State {
             },
         );
         self.end_silent(now, splayd, id);
-        self.review(now, id);
+        self.review_soon(now, id);
     }
 
     /// Instances of which nothing more will come have ended.

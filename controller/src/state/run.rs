@@ -20,12 +20,15 @@ impl State {
     pub(super) fn send_start(&mut self, id: &str, splayd: &str) {
         let Some(job) = self.jobs.get(id) else { return };
         let (Some(at_us), Some(host)) = (job.live.start_at_us, job.hosts.get(splayd)) else { return };
+        if host.phase < HostPhase::Listed {
+            return;
+        }
         let mut positions = Vec::new();
         if let Some(replay) = &job.churn {
-            let initial = churn::initial(replay.schedule());
-            let here = host.seats.values().map(|seat| seat.position).filter(|position| *position > 0);
-            positions = here.filter(|position| initial.contains(position)).collect();
-            // No positions would mean all: where none begins, the agenda alone starts instances.
+            // Those of the whole job: they are the list that each of them is given.
+            positions.extend(churn::initial(replay.schedule()));
+            positions.sort_unstable();
+            // None would mean all: where nobody begins, the agenda alone starts instances.
             if positions.is_empty() {
                 return;
             }

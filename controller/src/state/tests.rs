@@ -83,6 +83,7 @@ impl World {
 
     fn apply(&mut self, event: Input) {
         self.state.apply(self.now, event).unwrap();
+        self.state.apply(self.now, Input::Tick).unwrap();
         self.settle();
     }
 
@@ -110,6 +111,7 @@ impl World {
         for action in self.state.take_actions() {
             match action {
                 Action::Send(splayd, message) => {
+                    let message = *message;
                     self.told.push((splayd.clone(), message.clone()));
                     if !self.mute.contains(&splayd) {
                         self.obey(&splayd, message);
@@ -355,7 +357,8 @@ fn what_a_splayd_missed_is_sent_again() {
     let now = world.now;
     world.report("s1", now, Event::Deployed(Deployed { job: "j".into(), seats }));
     world.apply(Input::Disconnected("s1".into()));
-    (world.told.clear(), world.nodes.clear());
+    world.told.clear();
+    world.nodes.clear();
     world.connect("s1", vec![HostedJob { job: "j".into(), phase: Phase::Deployed, last_step: 0 }]);
     assert_eq!(world.nodes.len(), 1);
     assert_eq!(world.told, [("s1".to_owned(), ToSplayd::Load(JobRef { job: "j".into() }))]);

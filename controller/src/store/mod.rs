@@ -8,6 +8,7 @@ mod rows;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::str::FromStr as _;
+use std::time::Duration;
 
 pub use accounts::{JoinFault, TokenKind, UserRow, hash_secret};
 pub use logs::{Block, BlockInfo};
@@ -17,7 +18,7 @@ use serde::de::DeserializeOwned;
 use splay_protocol::api::{JobEvent, NativeLib, ResultFile};
 use splay_protocol::session::LogBatch;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
-use sqlx::{AnyConnection, AnyPool, Executor as _, Row as _};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _};
 
 use crate::state::{Changes, Host, Job, JobSpec, Live, Splayd, SplaydRecord, schedule};
 
@@ -45,6 +46,29 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// Each is applied once, in its order.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_begin.sql")];
+
+/// Key of the lock that a leading controller holds.
+const LEADER: i64 = 7_305_804_386;
+
+/// So often one that stands by looks whether it may lead.
+const STANDBY: Duration = Duration::from_secs(1);
+
+/// Held while this controller leads. The lock is the connection's: when that is lost, another may
+/// lead already.
+#[derive(Debug)]
+pub struct Leadership(AnyConnection);
+
+impl Leadership {
+    /// Comes back when it is lost.
+    pub async fn lost(mut self) -> StoreError {
+        loop {
+            tokio::time::sleep(STANDBY).await;
+            if let Err(error) = sqlx::query("SELECT 1").execute(&mut self.0).await {
+                return StoreError::Statement(error);
+            }
+        }
+    }
+}
 
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -132,6 +156,30 @@ impl Store {
                 .await?;
         }
         Ok(transaction.commit().await?)
+    }
+
+    /// Waits until no other controller leads on this database, and leads then. `None`: a file, which
+    /// is locked otherwise.
+    pub async fn lead(&self, url: &str) -> Result<Option<Leadership>> {
+        if !self.postgres {
+            return Ok(None);
+        }
+        let mut connection = AnyConnection::connect(url).await?;
+        let mut told = false;
+        loop {
+            let row = sqlx::query("SELECT pg_try_advisory_lock($1)")
+                .bind(LEADER)
+                .fetch_one(&mut connection)
+                .await?;
+            if row.try_get::<bool, _>(0)? {
+                return Ok(Some(Leadership(connection)));
+            }
+            if !told {
+                tracing::info!("another controller leads on this database: waiting to take over");
+                told = true;
+            }
+            tokio::time::sleep(STANDBY).await;
+        }
     }
 
     /// Whether the database answers.

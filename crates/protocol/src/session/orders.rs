@@ -8,8 +8,7 @@ use serde_bytes::ByteBuf;
 use crate::{Limits, ListType, Node};
 
 /// Every message to a splayd.
-// The large ones are the rare ones, and none is kept.
-#[allow(clippy::large_enum_variant)]
+#[allow(clippy::large_enum_variant)] // one is in memory at a time
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToSplayd {
