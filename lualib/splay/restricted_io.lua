@@ -45,9 +45,10 @@ local states = setmetatable({}, { __mode = "k" })
 local default_input, default_output
 local temporary = 0
 
--- Something is refused for a limit: tells the host.
-local function met(limit, reached)
+-- A limit refuses something: the host is told.
+local function met(limit, reached, reason)
   if settings.limit then settings.limit(limit, reached) end
+  return nil, reason
 end
 
 -- A file has that name now: the host is told of those it is to fetch.
@@ -114,8 +115,7 @@ local function forget(hash)
   local record = records[hash]
   if not record then return end
   records[hash] = nil
-  files = files - 1
-  record.doomed = true
+  files, record.doomed = files - 1, true
   for _, state in pairs(states) do
     if state.record == record then return end
   end
@@ -230,31 +230,25 @@ function M.open(name, mode)
   local limit = settings.max_file_descriptors
   if limit and descriptors >= limit then
     recount()
-    if descriptors >= limit then
-      met("max_file_descriptors", descriptors + 1)
-      return nil, "Maximum file descriptors reached"
-    end
+    local reason = "Maximum file descriptors reached"
+    if descriptors >= limit then return met("max_file_descriptors", limit + 1, reason) end
   end
-  local hash = md5(name)
+  local hash, kind = md5(name), sub(mode, 1, 1)
   local record = records[hash]
-  local kind = sub(mode, 1, 1)
   if not record then
     if kind == "r" then return nil, failed end
     if settings.max_files and files >= settings.max_files then
-      met("max_files", files + 1)
-      return nil, "Maximum number of files reached."
+      return met("max_files", files + 1, "Maximum number of files reached.")
     end
   end
   local handle = real_open(path_of(hash), mode)
   if not handle then return nil, failed end
   if not record then
     record = { size = 0 }
-    records[hash] = record
-    files = files + 1
+    records[hash], files = record, files + 1
     note("+", hash)
   elseif kind == "w" then
-    used = used - record.size
-    record.size = 0
+    used, record.size = used - record.size, 0
   end
   named(record, name)
   return wrap(handle, record, 0, kind == "a")
@@ -288,18 +282,14 @@ function File:write(...)
   local limit = settings.max_size
   if limit and growth > 0 and used + growth > limit then
     recount()
-    if used + growth > limit then
-      met("max_size", used + growth)
-      return nil, "No disk space"
-    end
+    if used + growth > limit then return met("max_size", used + growth, "No disk space") end
   end
   local ok, reason, code = state.handle:write(unpack(parts, 1, n))
   if not ok then
     state.position = nil
     return nil, reason, code
   end
-  state.position = position + length
-  record.size, used = record.size + growth, used + growth
+  state.position, record.size, used = position + length, record.size + growth, used + growth
   return true
 end
 
@@ -402,9 +392,7 @@ function File:close()
   return true
 end
 
-local function standard(which)
-  return settings and not settings.no_std and real[which] or nil
-end
+local function standard(which) return settings and not settings.no_std and real[which] or nil end
 
 local function as_file(value, mode)
   if type(value) ~= "string" then return value end
@@ -456,7 +444,6 @@ end
 ---@param ... string|number formats, as of Lua
 ---@return any ... one value for each format, nil at the end
 function M.read(...) return of_default("read", M.input(), ...) end
-
 --- Writes to the default output.
 ---
 --- `io.output("out")`
@@ -467,7 +454,6 @@ function M.read(...) return of_default("read", M.input(), ...) end
 ---@return boolean? ok
 ---@return string? reason
 function M.write(...) return of_default("write", M.output(), ...) end
-
 --- Flushes the default output.
 ---
 --- `io.output("out")`
@@ -477,7 +463,6 @@ function M.write(...) return of_default("write", M.output(), ...) end
 ---@return boolean? ok
 ---@return string? reason
 function M.flush() return of_default("flush", M.output()) end
-
 --- Closes a file, or the default output.
 ---
 --- `io.output("out")`
@@ -516,8 +501,7 @@ function M.lines(name, ...)
     if not file then return nil end
     local line, reason = next_line()
     if line == nil then
-      file:close()
-      file = nil
+      file = file:close() and nil
       if reason then error(reason, 2) end
     end
     return line

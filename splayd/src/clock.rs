@@ -65,7 +65,7 @@ impl Offset {
     /// A probe was answered at this machine's time `now_us`.
     pub fn answered(&mut self, reply: ProbeReply, now_us: u64) {
         let [sent, received, replied, now] =
-            [reply.sent_us, reply.received_us, reply.replied_us, now_us].map(|time| i128::from(time));
+            [reply.sent_us, reply.received_us, reply.replied_us, now_us].map(i128::from);
         let round_trip = (now - sent) - (replied - received);
         let offset = ((received - sent) + (replied - now)) / 2;
         let (Ok(round_trip_us), Ok(offset_us)) = (u64::try_from(round_trip), i64::try_from(offset)) else {

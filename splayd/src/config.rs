@@ -283,9 +283,8 @@ impl Config {
             ),
         };
         let country = raw.country.unwrap_or_default().to_uppercase();
-        if !country.is_empty()
-            && !(country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase()))
-        {
+        let is_code = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+        if !(country.is_empty() || is_code(&country)) {
             return Err(bad("country", false, format!("`{country}` is not a two-letter code")));
         }
         let spool_bytes = raw.spool_bytes.unwrap_or(DEFAULT_SPOOL_BYTES);

@@ -148,7 +148,7 @@ pub async fn run(config: Config, token: Option<JoinToken>) -> Result<(), DaemonE
                     host.welcome(*welcome);
                 }
                 Heard::Cut => {}
-                Heard::Order(order) => host.order(order),
+                Heard::Order(order) => host.order(*order),
             },
             _ = ticks.tick() => host.tick(),
             error = &mut session => {

@@ -187,14 +187,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut files = Files::open(&folder.path().join("cache"), 1000).unwrap();
         let file = shipped("lib/a.lua", b"hello world");
-        assert_eq!(files.lacking(&[file.clone()]).len(), 1);
+        assert_eq!(files.lacking(std::slice::from_ref(&file)).len(), 1);
         assert_eq!(files.arrive(&part(&file, 0, b"hel")).unwrap(), Arrival::More);
         // Cut, and begun again; a late piece of the first try does no harm.
         assert_eq!(files.arrive(&part(&file, 0, b"hello ")).unwrap(), Arrival::More);
         assert_eq!(files.arrive(&part(&file, 3, b"lo ")).unwrap(), Arrival::More);
         assert_eq!(files.arrive(&part(&file, 6, b"world")).unwrap(), Arrival::Complete);
         assert_eq!(files.arrive(&part(&file, 0, b"x")).unwrap(), Arrival::Unwanted);
-        assert!(files.lacking(&[file.clone()]).is_empty());
+        assert!(files.lacking(std::slice::from_ref(&file)).is_empty());
         files.place(&[file], &folder.path().join("job")).unwrap();
         assert_eq!(std::fs::read(folder.path().join("job/lib/a.lua")).unwrap(), b"hello world");
     }
@@ -204,7 +204,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut files = Files::open(folder.path(), 1000).unwrap();
         let file = shipped("a", b"right");
-        files.lacking(&[file.clone()]);
+        files.lacking(std::slice::from_ref(&file));
         assert!(matches!(files.arrive(&part(&file, 0, b"wrong")).unwrap(), Arrival::Wrong(_)));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         assert_eq!(files.lacking(&[file]).len(), 1);

@@ -142,9 +142,8 @@ impl Host {
                 job.start(start, local);
             }),
             ToSplayd::Agenda(agenda) => self.with_job(&agenda.job.clone(), |host, job| {
-                let grace = Duration::from_secs(host.config.grace_seconds.into());
                 let clock = host.shared.clock();
-                job.agenda(agenda.steps, |at_us| clock.to_local(at_us), grace);
+                job.agenda(agenda.steps, |at_us| clock.to_local(at_us));
             }),
             ToSplayd::Stop(stop) => self.with_job(&stop.job.clone(), |_, job| {
                 job.stop(Duration::from_millis(stop.grace_ms), &stop.reason);
@@ -202,10 +201,10 @@ impl Host {
         let now = Instant::now();
         let ids: Vec<String> = self.jobs.keys().cloned().collect();
         for id in ids {
-            self.with_job(&id, |host, job| {
+            self.with_job(&id, |_, job| {
                 if job.out_of_time(now) {
                     let reason = format!("ran for max_seconds {}", job.order.max_seconds);
-                    job.stop(Duration::from_secs(host.config.grace_seconds.into()), &reason);
+                    job.stop(Duration::from_millis(job.order.grace_ms), &reason);
                 }
                 job.press(now);
             });

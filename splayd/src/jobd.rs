@@ -18,7 +18,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use splay_protocol::session::JobNodes;
 use splay_protocol::{ListError, Lists};
+use splay_runtime::host::{InstanceConfig, Mode, WorkerConfig};
 use splay_runtime::program::Program;
+use splay_runtime::real::RealDriver;
+use splay_runtime::worker::Worker;
 
 use crate::confine;
 use crate::pipe::{self, Failed, FromJobd, Ready, Setup, ToJobd};
@@ -71,6 +74,7 @@ fn run() -> io::Result<()> {
     let Some(second) = pipe::read(&mut input)? else { return Ok(()) };
     let ToJobd::Nodes(nodes) = second else { return Err(unexpected("the nodes")) };
 
+    warm_up()?;
     let (outgoing, messages) = bounded(OUTGOING);
     std::thread::Builder::new().name("writer".to_owned()).spawn(move || write_all(&messages))?;
     let handles = match prepare(*setup, &nodes, degraded) {
@@ -144,6 +148,26 @@ fn prepare(setup: Setup, nodes: &JobNodes, degraded: Vec<String>) -> Result<Host
         return Err(format!("position {position}: the job has {} nodes", lists.total()));
     }
     Ok(Hosting { setup, program: Arc::new(program), lists, seed, loading: AtomicUsize::new(0), degraded })
+}
+
+/// Has the libraries nearly every program uses compiled, which is done once per process: the first
+/// instances to run would do it between the instant of their start and their first line.
+fn warm_up() -> io::Result<()> {
+    const PROGRAM: &[u8] = b"require 'splay.base' require 'splay.log_main' require 'splay.socket_main'";
+    let program = Program::from_source("warm-up", PROGRAM, None).map_err(io::Error::other)?;
+    let mut worker = Worker::new(Box::new(RealDriver::new()?), WorkerConfig { slice: None }, Box::new(drop));
+    let config = InstanceConfig {
+        program: Arc::new(program),
+        arguments: Vec::new(),
+        job: None,
+        mode: Mode::Hosted,
+        jit: false,
+        compact: true,
+        seed: Some(0),
+        max_memory_bytes: None,
+    };
+    worker.start(1, config);
+    worker.run().map(drop)
 }
 
 fn start(hosting: Arc<Hosting>, nodes: &JobNodes, outgoing: &Sender<Outgoing>) -> io::Result<Vec<Handle>> {

@@ -153,7 +153,7 @@ fn check(instances: Option<NonZeroU32>, json: bool, options: &Options) -> anyhow
     let config = Config::load(options)?;
     let configured = NonZeroU32::new(config.max_instances).unwrap_or(NonZeroU32::MIN);
     let workload = Workload { instances: instances.unwrap_or(configured) };
-    let report = Report::new(Facts::gather(&Sources::default()), workload);
+    let report = Report::new(Facts::gather(&Sources::default()), workload, confine::degraded(&config));
     let mut out = io::stdout().lock();
     if json {
         serde_json::to_writer_pretty(&mut out, &report)?;

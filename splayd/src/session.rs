@@ -99,7 +99,7 @@ pub enum Heard {
     /// It is cut.
     Cut,
     /// An order.
-    Order(ToSplayd),
+    Order(Box<ToSplayd>),
 }
 
 /// Why there is no session.
@@ -321,7 +321,7 @@ async fn read(
             Ok(ToSplayd::ProbeReply(reply)) => shared.clock().answered(reply, local_us()),
             Ok(ToSplayd::Refused(refused)) => return Err(Cut::Refused(refused)),
             Ok(order) => {
-                if heard.send(Heard::Order(order)).await.is_err() {
+                if heard.send(Heard::Order(Box::new(order))).await.is_err() {
                     return Ok(());
                 }
             }

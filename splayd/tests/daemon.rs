@@ -199,103 +199,6 @@ async fn times_are_those_of_the_controller() {
     assert!((clock.offset_us - 3_600_000_000).abs() < 50_000, "{clock:?}");
 }
 
-const GREEDY: &str = r#"require "splay.base"
-local want = job.position
-if want == 1 then
-  for n = 1, 200 do print(("x"):rep(100)) end
-elseif want == 2 then
-  local all = {}
-  for n = 1, 1e7 do all[n] = ("y"):rep(1000) .. n end
-elseif want == 3 then
-  local a, b, c = io.open("a", "w"), io.open("b", "w"), io.open("c", "w")
-  print(tostring(c))
-  a:write(("z"):rep(5000))
-elseif want == 4 then
-  while true do end
-elseif want == 5 then
-  local socket = require "socket"
-  local all = {}
-  for n = 1, 9 do all[n] = socket.udp() end
-end
-"#;
-
-#[tokio::test]
-async fn every_limit_that_fires_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut controller = Controller::new().await;
-    let _splayd = Splayd::start(folder.path(), CONFIG, Some(&controller.token()));
-    let mut session = controller.welcome().await;
-    let mut order = job("j1", 5, GREEDY);
-    order.limits.max_log_bytes = 5000;
-    order.limits.max_memory_bytes = 8 << 20;
-    order.limits.max_files = 2;
-    order.limits.max_disk_bytes = 4096;
-    order.limits.slice_milliseconds = 500;
-    order.limits.max_sockets = 3;
-    controller.start(&mut session, &order, GREEDY, Duration::ZERO).await;
-    controller.done(&mut session, "j1").await;
-    let limit = |report: &Report| match &report.event {
-        Event::Limit(limit) => {
-            Some((limit.position, limit.limit.clone(), limit.allowed, limit.reached > limit.allowed))
-        }
-        _ => None,
-    };
-    let mut met: Vec<_> = controller.reports.iter().filter_map(limit).collect();
-    met.sort();
-    let figures: Vec<_> = met.iter().map(|(at, name, allowed, _)| (*at, name.as_str(), *allowed)).collect();
-    let expected = [
-        (1, "max_log_bytes", 5000),
-        (2, "max_memory_bytes", 8 << 20),
-        (3, "max_disk_bytes", 4096),
-        (3, "max_files", 2),
-        (5, "max_sockets", 3),
-    ];
-    assert_eq!(figures, expected, "{met:?}");
-    let ends = controller.ends();
-    let endings: Vec<Ending> = ends.values().map(|end| end.ending).collect();
-    use Ending::{Error, Finished, Limit};
-    assert_eq!(endings, [Finished, Limit, Finished, Error, Finished]);
-    assert!(ends[&4].detail.contains("ran longer than 500ms"), "{}", ends[&4].detail);
-    let lines = controller.lines();
-    let of_first = lines.iter().filter(|line| line.0 == 1);
-    let (said, kept): (Vec<_>, Vec<_>) = of_first.partition(|line| line.1 == LineKind::System);
-    assert_eq!((said.len(), kept.len()), (1, 49), "49 lines of 101 bytes, and a word on the rest");
-}
-
-const RESULTS: &str = r#"require "splay.base"
-io.open("results/deep/data.csv", "w"):write(("0123456789"):rep(60000))
-io.open("results/none", "w"):close()
-io.open("results/gone", "w"):write("x")
-io.remove("results/gone")
-io.open("private", "w"):write("x")
-io.open("draft", "w"):write("late name")
-io.rename("draft", "results/final.txt")
-io.open("results/../../escape", "w"):write("x")
-"#;
-
-#[tokio::test]
-async fn files_under_results_are_sent() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut controller = Controller::new().await;
-    let _splayd = Splayd::start(folder.path(), CONFIG, Some(&controller.token()));
-    let mut session = controller.welcome().await;
-    controller.start(&mut session, &job("j1", 1, RESULTS), RESULTS, Duration::ZERO).await;
-    controller.done(&mut session, "j1").await;
-    let mut files = std::collections::BTreeMap::<String, (Vec<u8>, u64)>::new();
-    for report in &controller.reports {
-        let Event::Result(part) = &report.event else { continue };
-        let (data, total) = files.entry(part.path.clone()).or_default();
-        assert_eq!(part.offset, data.len() as u64);
-        data.extend_from_slice(&part.data);
-        *total = part.total_bytes;
-    }
-    assert!(files.values().all(|(data, total)| data.len() as u64 == *total));
-    let names: Vec<&str> = files.keys().map(String::as_str).collect();
-    assert_eq!(names, ["deep/data.csv", "final.txt", "none"]);
-    assert_eq!(files["deep/data.csv"].0, "0123456789".repeat(60_000).into_bytes());
-    assert_eq!(files["final.txt"].0, b"late name");
-}
-
 const POLITE: &str = r#"require "splay.base"
 function job.on_stop() print("goodbye from " .. job.position) end
 events.run(function() events.sleep(1000) end)
@@ -355,34 +258,6 @@ async fn a_job_ends_after_its_time_without_being_told() {
     assert_eq!(controller.ends()[&1].detail, "ran for max_seconds 1");
 }
 
-const BOMB: &str = r#"require "splay.base"
-if job.position == 1 then
-  -- The pattern's time grows with the ninth power of the text: nothing inside the VM can cut it.
-  events.thread(function() events.sleep(0.2) ;("a"):rep(5000):find(("a-"):rep(9) .. "b") end)
-end
-events.run(function() events.sleep(4) print "survived" end)
-"#;
-
-#[tokio::test]
-async fn an_instance_that_cannot_be_cut_harms_few() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut controller = Controller::new().await;
-    let splayd = Splayd::start(folder.path(), CONFIG, Some(&controller.token()));
-    let mut session = controller.welcome().await;
-    // Eight threads at least: instance 9 may share that of the first.
-    let mut order = job("j1", 9, BOMB);
-    order.limits.slice_milliseconds = 500;
-    controller.start(&mut session, &order, BOMB, Duration::ZERO).await;
-    controller.done(&mut session, "j1").await;
-    let ends = controller.ends();
-    assert_eq!(ends[&1].ending, Ending::Limit, "{:?}", ends[&1]);
-    assert!((2..=8).all(|position| ends[&position].ending == Ending::Finished), "{ends:#?}");
-    assert!(matches!(ends[&9].ending, Ending::Finished | Ending::Lost));
-    let limit = |report: &Report| matches!(&report.event, Event::Limit(limit) if limit.position == 1 && limit.ended == 1);
-    assert!(controller.reports.iter().any(limit));
-    assert!(splayd.workers().is_empty(), "the thread that spins is gone with its process");
-}
-
 const CHURNED: &str = r#"require "splay.base"
 function job.on_stop() print("leaving") end
 print("up " .. job.position .. " with " .. #job.nodes, tostring(io.open("mark")))
@@ -396,7 +271,8 @@ async fn churn_starts_and_ends_single_instances() {
     let mut controller = Controller::new().await;
     let _splayd = Splayd::start(folder.path(), CONFIG, Some(&controller.token()));
     let mut session = controller.welcome().await;
-    controller.load(&mut session, &job("j1", 3, CHURNED), CHURNED).await;
+    let order = JobOrder { churn: 1, ..job("j1", 3, CHURNED) };
+    controller.load(&mut session, &order, CHURNED).await;
     let start = StartOrder { job: "j1".into(), at_us: fake::now_us(), positions: vec![1, 2] };
     session.send(ToSplayd::Start(start)).await;
     controller.event(&mut session, started).await;

@@ -257,3 +257,50 @@ fn leaving_calls_the_program_and_gives_it_time() {
     let told = lines.borrow().join("\n");
     assert!(told.contains("app.lua:1: no") && told.ends_with("END Stopped"), "{told}");
 }
+
+#[test]
+fn a_loaded_instance_runs_when_it_is_released() {
+    let heard: Rc<RefCell<Vec<String>>> = Rc::default();
+    let sink = heard.clone();
+    let sink = move |report: Report| {
+        sink.borrow_mut().push(match report {
+            Report::Started { instance, .. } => format!("{instance} STARTED"),
+            Report::Output { instance, line, level, .. } => {
+                format!("{instance} {level} {}", String::from_utf8_lossy(&line))
+            }
+            Report::Ended { instance, reason, .. } => format!("{instance} END {reason:?}"),
+            other => format!("{other:?}"),
+        });
+    };
+    let driver = Box::new(RealDriver::new().expect("driver"));
+    let mut worker = Worker::new(driver, WorkerConfig::default(), Box::new(sink));
+    let source = b"require 'splay.base' log:error('x') print('y')";
+    let program = Arc::new(Program::from_source("app.lua", source, None).expect("compiles"));
+    for number in 1..=3 {
+        worker.load(
+            number,
+            InstanceConfig {
+                program: program.clone(),
+                arguments: Vec::new(),
+                job: None,
+                mode: Mode::Hosted,
+                jit: false,
+                compact: true,
+                seed: Some(1),
+                max_memory_bytes: None,
+            },
+        );
+    }
+    worker.step(Some(Duration::ZERO)).expect("steps");
+    assert!(heard.borrow().is_empty(), "nothing runs: {heard:?}");
+    worker.stop(3);
+    worker.release(2);
+    while worker.live() > 1 {
+        // Not for ever: the first instance waits for its release, which nothing else ends.
+        let until = worker.now() + Duration::from_millis(10);
+        worker.step(Some(until)).expect("steps");
+    }
+    let told = ["3 END Stopped", "2 STARTED", "2 4 E: x", "2 0 y", "2 END Finished"];
+    assert_eq!(*heard.borrow(), told);
+    assert_eq!(worker.pulse().read().instance, None);
+}

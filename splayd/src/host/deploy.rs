@@ -207,6 +207,11 @@ impl Host {
     fn launch(&mut self, id: &str, job: &mut Job) -> io::Result<()> {
         let Some(mut nodes) = job.nodes.clone() else { return Ok(()) };
         nodes.positions.retain(|(seat, _)| job.seats.contains_key(seat));
+        for seat in job.unused_seats() {
+            if let Some(port) = job.seats.remove(&seat) {
+                self.ports.release(port);
+            }
+        }
         self.generation += 1;
         job.ledger.worker();
         let worker = Worker::start(id, self.generation, self.channels.workers.clone())?;
@@ -251,7 +256,14 @@ impl Host {
     }
 
     /// What a job's worker says.
+    ///
+    /// A worker may have been taken over by its program: what it says of instances it has not, or
+    /// says too often, is not passed on.
     pub(super) fn said(&mut self, id: &str, job: &mut Job, message: FromJobd) {
+        if !job.is_credible(&message) {
+            tracing::warn!(job = id, "what the worker says cannot be: it is passed over");
+            return;
+        }
         match message {
             FromJobd::Ready(ready) => {
                 if !ready.degraded.is_empty() {

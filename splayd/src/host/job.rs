@@ -8,11 +8,14 @@ use splay_protocol::session::{Action, AgendaStep, JobNodes, JobOrder, Phase, Sta
 
 use super::ledger::Ledger;
 use crate::clock::local_us;
-use crate::pipe::{self, Begin, End, ToJobd};
+use crate::pipe::{self, Begin, End, FromJobd, ToJobd};
 use crate::worker::Worker;
 
 /// After SIGTERM a worker gets this long at least.
 const LEAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Reports of limits for each life: there are fewer limits, and slices that are cut are told each.
+const MAX_LIMITS: u64 = 1000;
 
 /// How a job is being ended.
 #[derive(Debug)]
@@ -42,8 +45,9 @@ pub struct Job {
     pub live: BTreeSet<u32>,
     /// Lives the worker was told to open and has not ended, started or not.
     pub open: BTreeMap<u32, u32>,
-    /// Lines dropped by the instances' limit.
+    /// Lives whose results are being read.
     pub collecting: u32,
+    limits_met: u64,
     start: Option<pipe::Start>,
     churn: bool,
     deadline: Option<Instant>,
@@ -58,6 +62,7 @@ pub struct Job {
 impl Job {
     /// A job whose seats are kept.
     pub fn new(order: JobOrder, folder: PathBuf, ledger: Ledger) -> Job {
+        let churn = order.churn == 1;
         Job {
             order,
             phase: Phase::Deployed,
@@ -72,8 +77,9 @@ impl Job {
             live: BTreeSet::new(),
             open: BTreeMap::new(),
             collecting: 0,
+            limits_met: 0,
             start: None,
-            churn: false,
+            churn,
             deadline: None,
             stopping: None,
             finishing: false,
@@ -85,6 +91,13 @@ impl Job {
     /// Which worker it has.
     pub fn generation(&self) -> Option<u64> {
         self.worker.as_ref().map(|worker| worker.generation)
+    }
+
+    /// Seats that take part are known: the others, which are given back unless they are spares.
+    pub fn unused_seats(&self) -> Vec<u32> {
+        let Some(nodes) = self.nodes.as_ref().filter(|_| !self.churn) else { return Vec::new() };
+        let used = |seat: &u32| nodes.positions.iter().any(|(used, _)| used == seat);
+        self.seats.keys().copied().filter(|seat| !used(seat)).collect()
     }
 
     /// Why it is being stopped.
@@ -132,7 +145,7 @@ impl Job {
     }
 
     /// Steps of churn.
-    pub fn agenda(&mut self, steps: Vec<AgendaStep>, to_local: impl Fn(u64) -> u64, grace: Duration) {
+    pub fn agenda(&mut self, steps: Vec<AgendaStep>, to_local: impl Fn(u64) -> u64) {
         let here: BTreeSet<u32> = self.positions().collect();
         for step in steps {
             if step.number <= self.last_step {
@@ -152,7 +165,7 @@ impl Job {
                     self.tell(ToJobd::Begin(begin));
                 }
                 Action::Stop => self.tell(end(0)),
-                Action::Leave => self.tell(end(grace.as_millis() as u64)),
+                Action::Leave => self.tell(end(self.order.grace_ms)),
             }
         }
     }
@@ -209,6 +222,24 @@ impl Job {
         self.worker.is_some()
             && self.stopping.is_none()
             && self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    /// Whether an honest worker may say so.
+    pub fn is_credible(&mut self, message: &FromJobd) -> bool {
+        match message {
+            FromJobd::Ready(_) => self.phase < Phase::Loaded || self.start.is_some(),
+            FromJobd::Started(started) => {
+                self.open.contains_key(&started.position) && !self.live.contains(&started.position)
+            }
+            FromJobd::Ended(ended) => self.open.contains_key(&ended.position),
+            FromJobd::Limit(limit) => {
+                let most = MAX_LIMITS.saturating_mul(self.last_step + self.order.seats.len() as u64 + 1);
+                self.limits_met += 1;
+                limit.limit.len() < 64 && self.limits_met <= most
+            }
+            FromJobd::Failed(_) => !self.open.is_empty(),
+            FromJobd::Lines(_) => true,
+        }
     }
 
     /// A life has ended.

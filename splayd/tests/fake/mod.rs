@@ -300,6 +300,8 @@ pub fn job(id: &str, seats: u32, source: &str) -> JobOrder {
         limits: Limits::default(),
         seed: "1".into(),
         max_seconds: 600,
+        grace_ms: 5000,
+        churn: 0,
     }
 }
 

@@ -12,7 +12,7 @@ use super::memory::Heap;
 use super::stack::{NativeResult, Return, Stack, State};
 use super::watch::Watch;
 use crate::driver::{Driver, Owner, Query, Resolved, SocketId, Watch as WatchMode};
-use crate::host::{EndReason, InstanceConfig, InstanceNumber, Mode, Report, Stream, Usage};
+use crate::host::{EndReason, InstanceConfig, InstanceNumber, Mode, Report, Usage};
 use crate::scheduler::events::Events;
 use crate::scheduler::threads::{Status, ThreadId, Threads};
 use crate::scheduler::timers::Timers;
@@ -27,10 +27,6 @@ pub enum Wait {
     /// It goes on until a new deadline.
     Until(Duration),
 }
-
-/// A line that is longer is reported in parts, so that what a program does not end is not kept for
-/// ever.
-const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// Why a thread is suspended: a native operation in progress.
 ///
@@ -179,7 +175,7 @@ pub struct Ctx {
     /// Level of the `splay.log` message that is being written; 0: none.
     pub level: Cell<u8>,
     /// Limits that have been reported.
-    limits_told: RefCell<Vec<&'static str>>,
+    pub(super) limits_told: RefCell<Vec<&'static str>>,
     /// State of native modules, by type.
     extensions: RefCell<Vec<Rc<dyn std::any::Any>>>,
 }
@@ -441,56 +437,6 @@ impl Ctx {
     /// Closes whatever sockets the instance still has.
     pub(super) fn close_all_sockets(&self) {
         self.driver().close_all(self.owner);
-    }
-
-    // ---- output -------------------------------------------------------------------------
-
-    /// Reports to the host.
-    pub fn report(&self, report: Report) {
-        (self.sink.borrow_mut())(report);
-    }
-
-    /// Writes bytes to one of the instance's streams; whole lines are reported.
-    pub fn write(&self, stream: Stream, bytes: &[u8]) {
-        let mut partial = self.partial.borrow_mut();
-        let buffer = &mut partial[usize::from(stream == Stream::Err)];
-        let mut rest = bytes;
-        while let Some(end) = memchr::memchr(b'\n', rest) {
-            buffer.extend_from_slice(&rest[..end]);
-            let line = std::mem::take(buffer);
-            self.report_line(stream, line);
-            rest = &rest[end + 1..];
-        }
-        buffer.extend_from_slice(rest);
-        if buffer.len() > MAX_LINE_BYTES {
-            let line = std::mem::take(buffer);
-            self.report_line(stream, line);
-        }
-    }
-
-    fn report_line(&self, stream: Stream, line: Vec<u8>) {
-        let (instance, level, at) = (self.number, self.level.get(), self.driver.borrow().wall());
-        (self.sink.borrow_mut())(Report::Output { instance, at, stream, level, line });
-    }
-
-    /// Reports that a limit refused something; the first time only, as programs may try for ever.
-    #[cold]
-    pub fn limit_met(&self, limit: &'static str, allowed: u64, reached: u64) {
-        if self.limits_told.borrow().contains(&limit) {
-            return;
-        }
-        self.limits_told.borrow_mut().push(limit);
-        let (instance, at) = (self.number, self.driver.borrow().wall());
-        self.report(Report::Limit { instance, at, limit, allowed, reached });
-    }
-
-    /// Reports what was written without a final newline.
-    pub(super) fn flush(&self) {
-        for (index, stream) in [Stream::Out, Stream::Err].into_iter().enumerate() {
-            if !self.partial.borrow()[index].is_empty() {
-                self.write(stream, b"\n");
-            }
-        }
     }
 
     /// What the instance has used so far.

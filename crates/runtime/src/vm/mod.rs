@@ -8,6 +8,7 @@ mod inquiry;
 mod leaving;
 mod libraries;
 mod memory;
+mod output;
 mod passes;
 mod run;
 pub mod stack;
