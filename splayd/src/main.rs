@@ -167,7 +167,9 @@ fn check(instances: Option<NonZeroU32>, json: bool, options: &Options) -> anyhow
 /// A join token, or that of a file: what stands on a command line everybody on the machine can see.
 fn read_token(text: &str) -> anyhow::Result<JoinToken> {
     Ok(match text.strip_prefix('@') {
-        Some(path) => std::fs::read_to_string(path).with_context(|| format!("join token `{path}`"))?.parse()?,
+        Some(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("join token `{path}`"))?.parse()?
+        }
         None => text.parse()?,
     })
 }

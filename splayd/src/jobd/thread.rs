@@ -322,7 +322,11 @@ impl Thread {
         let Some(among) = self.up(begin) else { return };
         let running: Vec<u32> = {
             let desk = self.desk.borrow();
-            desk.lives.iter().filter(|(_, life)| life.released || begin.step == 0).map(|(at, _)| *at).collect()
+            desk.lives
+                .iter()
+                .filter(|(_, life)| life.released || begin.step == 0)
+                .map(|(at, _)| *at)
+                .collect()
         };
         for position in running {
             self.worker.set_live_nodes(position, among.nodes(position));
