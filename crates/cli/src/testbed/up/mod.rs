@@ -177,7 +177,7 @@ impl Testbed {
         for (process, arguments) in controller.chain(self.splayds.iter_mut().map(|splayd| (splayd, None))) {
             let Some(status) = process.ended() else { continue };
             let told = told(status);
-            if !process.lived() {
+            if !process.deserves_another() {
                 let words = process.last_words();
                 return Err(Failure::Testbed(format!(
                     "{} {told} right after its start: {words}",
@@ -284,7 +284,13 @@ fn start_splayd(plan: &Plan, program: &Path, index: u32, token: &Path) -> Result
         index + 1
     );
     write(&config, &text)?;
-    let words = arguments(&["run", "--config", &config.to_string_lossy(), "--join", &format!("@{}", token.display())]);
+    let words = arguments(&[
+        "run",
+        "--config",
+        &config.to_string_lossy(),
+        "--join",
+        &format!("@{}", token.display()),
+    ]);
     Process::start(&name, program, words, &plan.folder.join(format!("{name}.log")))
 }
 

@@ -12,8 +12,10 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 
 use crate::failure::Failure;
 
-/// A process that ends this soon after its start is not started again: it would end again.
+/// A process that ends this soon after its start may end so every time.
 const AT_LEAST: Duration = Duration::from_secs(2);
+/// So often in a row it is started again all the same.
+const TRIES: u32 = 3;
 
 /// A process and how it is started.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub struct Process {
     output: PathBuf,
     child: Child,
     started: Instant,
+    short_lives: u32,
 }
 
 impl Process {
@@ -44,6 +47,7 @@ impl Process {
             output: output.to_owned(),
             child,
             started: Instant::now(),
+            short_lives: 0,
         };
         process.note_pid();
         Ok(process)
@@ -60,9 +64,10 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Whether starting it again makes sense.
-    pub fn lived(&self) -> bool {
-        self.started.elapsed() > AT_LEAST
+    /// Whether starting it again makes sense, now that it has ended.
+    pub fn deserves_another(&mut self) -> bool {
+        self.short_lives = if self.started.elapsed() > AT_LEAST { 0 } else { self.short_lives + 1 };
+        self.short_lives < TRIES
     }
 
     /// Starts it again, with other arguments if there are any.
@@ -99,7 +104,9 @@ impl Process {
     /// The last lines it wrote, for messages.
     pub fn last_words(&self) -> String {
         let text = tail(&self.output).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        // The controller tells its first password in what it writes.
+        let tell = |line: &&str| !line.trim().is_empty() && !line.contains("password");
+        let lines: Vec<&str> = text.lines().filter(tell).collect();
         let last = &lines[lines.len().saturating_sub(3)..];
         match last.is_empty() {
             true => format!("it wrote nothing; see {}", self.output.display()),
