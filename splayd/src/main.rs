@@ -22,6 +22,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use splay_protocol::{JoinToken, JoinTokenError};
 use tracing_subscriber::EnvFilter;
@@ -73,9 +74,9 @@ enum Command {
     /// Makes this splayd's key, shows it to the controller with the token, and remembers the
     /// controller in the data folder. `splayd run` then needs no token.
     #[command(after_help = "Examples:\n  splayd join splay-join:v1:eyJ1cmwi...\n  \
-                            splayd join --data-directory ./data \"$(cat token)\"")]
+                            splayd join --data-directory ./data @token")]
     Join {
-        /// The join token, as the controller printed it
+        /// The join token, as the controller printed it; @FILE: the token in this file
         token: String,
         #[command(flatten)]
         options: Options,
@@ -88,7 +89,7 @@ enum Command {
     #[command(after_help = "Examples:\n  splayd run\n  splayd run --config ./splayd.toml\n  \
                             splayd run --join splay-join:v1:eyJ1cmwi... --max-instances 500")]
     Run {
-        /// Join this controller first, if none has been joined
+        /// Join this controller first, if none has been joined; @FILE: the token in this file
         #[arg(long, value_name = "TOKEN")]
         join: Option<String>,
         #[command(flatten)]
@@ -163,9 +164,19 @@ fn check(instances: Option<NonZeroU32>, json: bool, options: &Options) -> anyhow
     Ok(if report.fit { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// A join token, or that of a file: what stands on a command line everybody on the machine can see.
+fn read_token(text: &str) -> anyhow::Result<JoinToken> {
+    Ok(match text.strip_prefix('@') {
+        Some(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("join token `{path}`"))?.parse()?
+        }
+        None => text.parse()?,
+    })
+}
+
 fn join(token: &str, options: &Options) -> anyhow::Result<ExitCode> {
     log();
-    let token: JoinToken = token.parse()?;
+    let token = read_token(token)?;
     let config = Config::load(options)?;
     let url = token.url.clone();
     let splayd = runtime()?.block_on(daemon::join(&config, token))?;
@@ -175,7 +186,7 @@ fn join(token: &str, options: &Options) -> anyhow::Result<ExitCode> {
 
 fn run(token: Option<&str>, options: &Options) -> anyhow::Result<ExitCode> {
     log();
-    let token = token.map(str::parse).transpose()?;
+    let token = token.map(read_token).transpose()?;
     let config = Config::load(options)?;
     splay_runtime::real::raise_descriptor_limit();
     let runtime = runtime()?;

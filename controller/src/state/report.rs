@@ -121,6 +121,8 @@ impl State {
         (seat.port, seat.position) = port;
         if told.step == 0 {
             seat.late_us = Some(late);
+            // The initial starts are steps of the schedule as well.
+            job.live.churn_done += u64::from(job.churn.is_some());
         } else {
             job.live.churn_done += 1;
             job.live.lateness.add(late);

@@ -385,7 +385,7 @@ fn churn_is_replayed_by_deadlines() {
     assert_eq!((report(&world).spares, report(&world).steps), (2, 6));
     world.sleep(8.0);
     let churn = report(&world);
-    assert_eq!((churn.done, churn.lateness.unwrap().max_ms), (2, 2.0));
+    assert_eq!((churn.done, churn.lateness.unwrap().max_ms), (4, 2.0));
     let agenda: Vec<&AgendaStep> = world
         .told
         .iter()

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use splay_protocol::ListError;
+use splay_protocol::api::ErrorCode;
 use splay_protocol::churn::SourceError;
 use splay_runtime::program::ProgramError;
 
@@ -97,6 +98,16 @@ pub enum Failure {
         /// What is wrong, and where.
         error: SourceError,
     },
+    /// What a file asks a testbed for makes no sense.
+    #[error("{}:{line}: {message}", path.display())]
+    Options {
+        /// Which file.
+        path: PathBuf,
+        /// Where.
+        line: usize,
+        /// What, and which key.
+        message: String,
+    },
     /// A file cannot be read.
     #[error("{}", unreadable(path, source))]
     Read {
@@ -141,6 +152,34 @@ pub enum Failure {
     /// Standard input cannot be read.
     #[error("read standard input: {0}")]
     Input(#[source] io::Error),
+    /// A controller cannot be reached, or is none.
+    #[error("controller {url}: {message}")]
+    Controller {
+        /// Its address.
+        url: String,
+        /// What is wrong, and what to try.
+        message: String,
+    },
+    /// A controller does not do what it was asked for.
+    #[error("refused: {message}{}", advice(*code))]
+    Refused {
+        /// Kind of refusal.
+        code: ErrorCode,
+        /// Why.
+        message: String,
+    },
+    /// There is no session to ask with.
+    #[error("{0}")]
+    NotLoggedIn(String),
+    /// Ctrl-C or SIGTERM came before anything was done.
+    #[error("interrupted")]
+    Interrupted,
+    /// A process of a testbed did not do what it must.
+    #[error("{0}")]
+    Testbed(String),
+    /// A password cannot be read.
+    #[error("read the password: {0}")]
+    Password(#[source] io::Error),
     /// A worker cannot be set up.
     #[error("start a worker: {0}")]
     Worker(#[source] io::Error),
@@ -157,10 +196,20 @@ impl Failure {
             | Failure::View { .. }
             | Failure::Input(_)
             | Failure::Read { .. }
+            | Failure::Password(_)
             | Failure::Unreachable(_) => 3,
-            Failure::Program(_) | Failure::Source { .. } => 4,
+            Failure::Program(_) | Failure::Source { .. } | Failure::Options { .. } => 4,
             Failure::PortTaken { .. } | Failure::Port { .. } | Failure::Descriptors { .. } => 5,
             Failure::Write { .. } | Failure::Plot { .. } | Failure::Output(_) => 6,
+            Failure::Controller { .. } => 7,
+            Failure::NotLoggedIn(_) => 8,
+            Failure::Refused { code, .. } => match code {
+                ErrorCode::Internal | ErrorCode::Unavailable => 7,
+                ErrorCode::Unauthorized | ErrorCode::Forbidden => 8,
+                _ => 9,
+            },
+            Failure::Testbed(_) => 14,
+            Failure::Interrupted => STATUS_INTERRUPTED,
             Failure::Worker(_) => STATUS_BROKEN,
         }
     }
@@ -184,6 +233,15 @@ pub fn complain(message: &str) {
     use std::io::Write;
     // Where standard error is closed there is no one left to tell.
     let _ = writeln!(io::stderr(), "splay: {message}");
+}
+
+/// What to do about a refusal.
+fn advice(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::Unauthorized => " (see `splay login --help`)",
+        ErrorCode::Unavailable => " (try again in a while)",
+        _ => "",
+    }
 }
 
 /// Why a file cannot be read, in the words of a user.

@@ -23,6 +23,7 @@ mod quantity;
 mod reference;
 mod reporter;
 mod results;
+mod testbed;
 mod trace;
 
 use std::process::ExitCode;

@@ -27,6 +27,23 @@ fn every_help_has_examples() {
         &["churn", "stats", "--help"],
         &["churn", "plot", "--help"],
         &["churn", "convert", "--help"],
+        &["up", "--help"],
+        &["login", "--help"],
+        &["logout", "--help"],
+        &["submit", "--help"],
+        &["resubmit", "--help"],
+        &["jobs", "--help"],
+        &["job", "--help"],
+        &["logs", "--help"],
+        &["kill", "--help"],
+        &["results", "--help"],
+        &["nodes", "--help"],
+        &["node", "--help"],
+        &["users", "--help"],
+        &["tokens", "--help"],
+        &["join-tokens", "--help"],
+        &["blacklist", "--help"],
+        &["libs", "--help"],
     ] {
         let outcome = Outcome::of(place.splay(words)).ended(0);
         assert!(outcome.out.contains("Examples:"), "{words:?}: {}", outcome.out);

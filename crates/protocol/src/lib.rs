@@ -9,6 +9,7 @@ pub mod limits;
 pub mod list;
 pub mod log_lines;
 pub mod node;
+pub mod quantity;
 pub mod seed;
 pub mod session;
 pub mod submission;

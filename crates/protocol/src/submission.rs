@@ -2,7 +2,17 @@
 //! in: the reservation header of the application's file, a TOML file, and the command line (the
 //! later wins). Keys are the same everywhere; one that is not known is an error.
 
+mod draft;
+mod header;
+mod keys;
+mod table;
+
 use std::collections::BTreeMap;
+
+pub use draft::{Draft, KeyError, Note, Value};
+pub use header::read_header;
+pub use keys::{KEYS, Key};
+pub use table::read_toml;
 
 use serde::{Deserialize, Serialize};
 
@@ -120,4 +130,14 @@ pub struct Near {
     pub longitude: f64,
     /// Kilometres.
     pub distance: f64,
+}
+
+/// Something wrong in a file that holds submission options.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{line}: {message}")]
+pub struct FileError {
+    /// Line, from 1.
+    pub line: usize,
+    /// What is wrong; names the key.
+    pub message: String,
 }

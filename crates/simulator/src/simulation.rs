@@ -178,6 +178,7 @@ fn note(recorder: &mut Recorder, report: &Report) {
             }];
             recorder.note(since(*at), Kind::Output, *instance, &[&stream, line]);
         }
+        // What follows from it is recorded: the error the program gets, its end.
         Report::ThreadDied { instance, at, error, .. } => {
             recorder.note(since(*at), Kind::ThreadDied, *instance, &[error.as_bytes()]);
         }

@@ -257,6 +257,11 @@ impl Thread {
                     }
                 }
                 unwanted.into_iter().for_each(|position| self.worker.stop(position));
+                // Under churn those that are to join later are not there yet.
+                if !start.positions.is_empty() {
+                    let (step, at_us, live) = (0, start.at_us, start.positions.clone());
+                    self.plan(at_us, Plan::Live(Arc::new(Begin { position: 0, step, at_us, live })));
+                }
                 self.plan(start.at_us, Plan::Release(go));
             }
             Order::Begin(begin) => {
@@ -317,7 +322,11 @@ impl Thread {
         let Some(among) = self.up(begin) else { return };
         let running: Vec<u32> = {
             let desk = self.desk.borrow();
-            desk.lives.iter().filter(|(_, life)| life.released).map(|(at, _)| *at).collect()
+            desk.lives
+                .iter()
+                .filter(|(_, life)| life.released || begin.step == 0)
+                .map(|(at, _)| *at)
+                .collect()
         };
         for position in running {
             self.worker.set_live_nodes(position, among.nodes(position));

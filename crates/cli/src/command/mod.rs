@@ -1,19 +1,30 @@
 //! The command line: which commands there are, and which file runs each.
 
 mod attach;
+mod blacklist;
 mod check;
 mod churn;
 mod completions;
 mod doc;
+mod jobs;
+mod libs;
+mod login;
+mod logs;
 mod lua;
 mod man;
 mod new;
+mod nodes;
 mod plot;
 mod repl;
+mod results;
 pub mod run;
 mod search;
 mod sim;
+mod submit;
 mod test;
+mod tokens;
+mod up;
+mod users;
 
 use std::process::ExitCode;
 
@@ -43,6 +54,8 @@ Examples:
   splay test                          every *_test.lua below this folder, in virtual time
   splay check chord.lua               mistakes that can be seen without running it
   splay churn stats day.churn         what a script of joins and leaves amounts to
+  splay up -n 10                      a testbed of ten splayds on this machine
+  splay submit chord.lua -n 200       run it there; then `splay logs`, `splay job`, `splay kill`
   splay doc events.wait               what a library function is for
   splay help run                      all about `splay run`";
 
@@ -68,6 +81,23 @@ enum Command {
     Check(check::CheckArgs),
     Doc(doc::DocArgs),
     Churn(churn::ChurnArgs),
+    Up(up::UpArgs),
+    Login(login::LoginArgs),
+    Logout(login::LogoutArgs),
+    Submit(submit::SubmitArgs),
+    Resubmit(submit::ResubmitArgs),
+    Jobs(jobs::JobsArgs),
+    Job(jobs::JobArgs),
+    Logs(logs::LogsArgs),
+    Kill(jobs::KillArgs),
+    Results(results::ResultsArgs),
+    Nodes(nodes::NodesArgs),
+    Node(nodes::NodeArgs),
+    Users(users::UsersArgs),
+    Tokens(tokens::TokensArgs),
+    JoinTokens(tokens::JoinTokensArgs),
+    Blacklist(blacklist::BlacklistArgs),
+    Libs(libs::LibsArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -96,6 +126,23 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Check(args) => check::execute(args),
         Command::Doc(args) => doc::execute(args),
         Command::Churn(args) => churn::execute(args),
+        Command::Up(args) => up::execute(args),
+        Command::Login(args) => login::execute(args),
+        Command::Logout(args) => login::log_out(args),
+        Command::Submit(args) => submit::execute(args),
+        Command::Resubmit(args) => submit::again(args),
+        Command::Jobs(args) => jobs::list(args),
+        Command::Job(args) => jobs::one(args),
+        Command::Logs(args) => logs::execute(args),
+        Command::Kill(args) => jobs::kill(args),
+        Command::Results(args) => results::execute(args),
+        Command::Nodes(args) => nodes::list(args),
+        Command::Node(args) => nodes::one(args),
+        Command::Users(args) => users::execute(args),
+        Command::Tokens(args) => tokens::execute(args),
+        Command::JoinTokens(args) => tokens::join(args),
+        Command::Blacklist(args) => blacklist::execute(args),
+        Command::Libs(args) => libs::execute(args),
         Command::Completions(args) => completions::execute(args),
         Command::Man(args) => man::execute(args),
     }
