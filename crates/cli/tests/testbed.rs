@@ -57,7 +57,7 @@ end)
 fn hello_and_a_ring() {
     let script = format!(
         "splay submit {} -n 5 --wait\nsplay submit {} -n 20 --wait\nsplay jobs --json",
-        app("docs/guide/hello.lua"),
+        app("docs/guide/code/hello/hello.lua"),
         app("apps/chord.lua")
     );
     let outcome = inside(&Place::new(), 3, &script).ended(0);
@@ -226,5 +226,34 @@ fn nothing_is_left() {
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
+    }
+}
+
+#[test]
+fn the_guide_is_true() {
+    let guide = include_str!("../../../docs/guide/testbed.md");
+    let mut script = format!("ln -s {:?} docs; ln -s {:?} apps\n", app("docs"), app("apps"));
+    let mut blocks = 0;
+    for block in guide.split("```sh\n").skip(1) {
+        script.push_str(block.split("```").next().expect("a block ends"));
+        blocks += 1;
+    }
+    let place = Place::new();
+    let outcome = inside(&place, 3, &script).ended(0);
+    assert!(blocks >= 4 && outcome.out.contains("ring correct: 20 nodes"), "{outcome:#?}");
+    assert!(
+        outcome.out.contains("here for science") && outcome.out.ends_with(" are there\n"),
+        "{outcome:#?}"
+    );
+    assert_eq!(place.read("found/1/seen.txt"), "4");
+}
+
+#[test]
+fn the_reference_names_every_key() {
+    let reference = include_str!("../../../docs/reference/submission.md");
+    for key in splay_protocol::submission::KEYS {
+        let row = format!("| `{}` | `--{}", key.name, key.flag);
+        assert!(reference.contains(&row), "{row}");
+        assert!(reference.contains(key.help.replace('|', "/").as_str()), "{}", key.help);
     }
 }

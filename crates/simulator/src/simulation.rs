@@ -178,11 +178,10 @@ fn note(recorder: &mut Recorder, report: &Report) {
             }];
             recorder.note(since(*at), Kind::Output, *instance, &[&stream, line]);
         }
-        // What follows from it is recorded: the error the program gets, its end.
         Report::ThreadDied { instance, at, error, .. } => {
             recorder.note(since(*at), Kind::ThreadDied, *instance, &[error.as_bytes()]);
         }
-        // Not a word between the instance and its world.
+        // No word between the instance and its world; what follows from a limit is recorded.
         Report::Limit { .. } | Report::Viewed { .. } => {}
         Report::Ended { instance, at, reason, .. } => {
             let text = match reason {
