@@ -39,10 +39,10 @@ fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").canonicalize().expect("docs")
 }
 
-/// The guide's pages in the order of the book.
 /// Pages whose commands another test runs: those of a testbed, inside one (`testbed.rs`).
 const ELSEWHERE: [&str; 1] = ["guide/testbed.md"];
 
+/// The other pages of the guide, in the order of the book.
 fn pages() -> Vec<Page> {
     let summary = fs::read_to_string(docs().join("SUMMARY.md")).expect("SUMMARY.md");
     let links = summary.split("](").skip(1).filter_map(|rest| rest.split(')').next());
