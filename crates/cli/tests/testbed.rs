@@ -231,6 +231,10 @@ fn nothing_is_left() {
 
 #[test]
 fn the_guide_is_true() {
+    let jq = std::process::Command::new("jq").arg("--version").output().is_ok();
+    if !jq && std::env::var("CI").as_deref() != Ok("true") {
+        return; // The page uses it; on the build machine it has to be there.
+    }
     let guide = include_str!("../../../docs/guide/testbed.md");
     let mut script = format!("ln -s {:?} docs; ln -s {:?} apps\n", app("docs"), app("apps"));
     let mut blocks = 0;

@@ -22,7 +22,7 @@ Examples:
   splay submit chord.lua -n 50 --churn day.churn --max-time 2h --label rack=3
       with nodes that join and leave, on machines of one rack
   splay submit gossip.lua --config gossip.toml -n 30 -- 5 fast
-      options from a file, -n over them; the program finds \"5\" and \"fast\" in `...`
+      options from a file, -n over them; the program finds \"5\" and \"fast\" in `arg`
   splay submit app.lua --file keys.txt --file data/
       files that the program opens; modules it requires from beside it go by themselves
   id=$(splay submit app.lua --detach)
@@ -59,7 +59,7 @@ pub struct SubmitArgs {
     stay: StayArgs,
     #[command(flatten)]
     target: Target,
-    /// What the application finds in `...`.
+    /// What the application finds in `arg`.
     #[arg(last = true, value_name = "ARGS")]
     words: Vec<String>,
     #[command(flatten)]

@@ -74,13 +74,13 @@ impl Told {
         let new = self.lines.insert((line.position, line.number, line.at_us));
         // What is too old to come again is forgotten now and then.
         if self.lines.len().is_power_of_two() && self.lines.len() > 100_000 {
-            let oldest = self.from_us();
+            let oldest = self.since_us();
             self.lines.retain(|(_, _, at_us)| *at_us >= oldest);
         }
         new
     }
 
-    fn from_us(&self) -> u64 {
+    fn since_us(&self) -> u64 {
         self.latest_us.saturating_sub(OVERLAP_US)
     }
 }
@@ -97,7 +97,7 @@ pub fn lines(client: Arc<Client>, id: String, query: String, tail: Option<u64>, 
             let more = match (told.latest_us, tail) {
                 (0, None) => String::new(),
                 (0, Some(tail)) => format!("&tail={tail}"),
-                _ => format!("&from={:.6}", told.from_us() as f64 / 1e6),
+                _ => format!("&from={:.6}", told.since_us() as f64 / 1e6),
             };
             asker.stream(&format!("{path}{more}"), &[("accept", "text/event-stream")])
         };
@@ -179,6 +179,6 @@ mod tests {
         let mut told = Told::default();
         assert!(told.add(&line(1, 500_000_000)) && told.add(&line(2, 400_000_000)));
         assert!(!told.add(&line(1, 500_000_000)));
-        assert_eq!(told.from_us(), 380_000_000);
+        assert_eq!(told.since_us(), 380_000_000);
     }
 }

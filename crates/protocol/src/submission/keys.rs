@@ -38,7 +38,7 @@ pub const KEYS: &[Key] = &[
     one("name", "name", "NAME", "Name of the job [default: the file's, without .lua]"),
     one("description", "description", "TEXT", "What the job is for"),
     old(
-        many("arguments", "argument", "ARG", "What the program finds in `...`; also what follows `--`"),
+        many("arguments", "argument", "ARG", "What the program finds in `arg`; also what follows `--`"),
         &["args"],
     ),
     old(many("environment", "env", "NAME=VALUE", "job.env.NAME"), &["env"]),
