@@ -8,9 +8,11 @@
 --    or:  splay lua apps/chord.lua POSITION TOTAL, once per node
 -- Needs:  a head list, of which only the first node is used: all join through it
 --    (--list-size 1 keeps thousands of instances small)
+-- Parameters: stay, keeps the ring running after the verdict; after=0, seconds before the check
+--    begins (under churn that is over by then and leaves the first node alone); timeout=6, seconds
+--    after which a silent node has failed.
 -- Prints: `ring correct: 50 nodes` or `ring wrong: reason`, once, on the first node; then all
---    end. An argument `stay` keeps the ring running after that; `after=60` puts it off, under
---    churn that is over by then and leaves the first node alone; `timeout=1` notices failures soon.
+--    end.
 -- Proves: following successors from the first node meets every node of the job (under churn: that
 --    is there) exactly once, in the order of their identifiers, each being the predecessor of the
 --    next; lookups of random keys return the node that this ring makes responsible.

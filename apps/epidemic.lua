@@ -6,6 +6,7 @@
 --
 -- Run:    splay run apps/epidemic.lua -n 50     (a head list of all nodes)
 --    or:  splay lua apps/epidemic.lua POSITION TOTAL, once per node
+-- Parameters: fanout=2, nodes told in each round.
 -- Prints: `infected in round 4` on every node, then `all infected: 50 nodes, 8 rounds` or
 --    `not infected: 3 of 50 nodes` on the first one; then all end.
 -- Proves: every node of the job has received the message, each told by an infected one.
@@ -14,7 +15,7 @@ local rpc = require "splay.urpc"
 
 job = job or require("splay.utils").generate_job(arg[1], arg[2], 20001)
 
-local fanout = 2 -- nodes told in each round
+local p = require("splay.cli").parameters { fanout = 2 }
 local period = math.max(0.25, #job.nodes / 2500) -- seconds between two rounds
 
 -- Protocol ------------------------------------------------------------------------------------
@@ -23,7 +24,7 @@ local message, round, infector, since -- nil until infected
 
 local function push()
   round = round + 1
-  for _, node in ipairs(misc.random_pick(job.nodes, fanout)) do
+  for _, node in ipairs(misc.random_pick(job.nodes, p.fanout)) do
     rpc.acall(node, { "infect", message, round, job.me }, 6)
   end
 end
