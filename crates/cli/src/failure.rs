@@ -87,6 +87,14 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A recording cannot be read.
+    #[error("read the recording `{path}`: {source}")]
+    Recording {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// There is nothing by the name asked for.
     #[error("{0}")]
     NotFound(String),
@@ -120,6 +128,7 @@ impl Failure {
             Failure::Usage(_) | Failure::Lists(_) => 2,
             Failure::Program(ProgramError::Read { .. })
             | Failure::Folder { .. }
+            | Failure::Recording { .. }
             | Failure::Input(_)
             | Failure::Unreachable(_) => 3,
             Failure::Program(_) => 4,

@@ -21,6 +21,7 @@ mod quantity;
 mod reference;
 mod reporter;
 mod results;
+mod sim;
 mod trace;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@
 
 mod agenda;
 mod bytes;
+pub mod inspect;
 mod packed;
 mod ports;
 mod socket;
@@ -11,12 +12,13 @@ mod tcp;
 mod udp;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use slab::Slab;
 use splay_runtime::driver::{
     Family, OptionName, Owner, Query, Readiness, Resolved, SocketId, SocketOption, Transport, Wake, Watch,
@@ -84,6 +86,8 @@ enum Event {
 pub struct Network {
     now: Time,
     sockets: Slab<Socket>,
+    /// By owner: its sockets, as places in the slab.
+    owned: Vec<BTreeSet<u32>>,
     stamps: u32,
     ports: Ports,
     agenda: Agenda<Event>,
@@ -91,13 +95,25 @@ pub struct Network {
     answers: Vec<Wake>,
     latency: Time,
     name_latency: Time,
-    /// Who answers at an address, besides the loopback ones.
-    addresses: BTreeMap<IpAddr, Host>,
+    /// Who answers at an address, besides the loopback ones. Only ever looked up.
+    addresses: FxHashMap<IpAddr, Host>,
     /// By owner: its host and that host's address.
     homes: Vec<Option<(Host, IpAddr)>>,
     names: BTreeMap<String, Vec<IpAddr>>,
+    counters: Counters,
     /// Takes down what is sent, if anyone wants to know.
     recorder: Option<SharedRecorder>,
+}
+
+/// What has happened on a network since its beginning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Datagrams, and pieces of streams, that were sent.
+    pub messages: u64,
+    /// Their payload.
+    pub bytes: u64,
+    /// Datagrams that were lost: nobody there, no room, or the network's doing.
+    pub drops: u64,
 }
 
 /// A recorder that the driver and the host of a simulation share.
@@ -124,6 +140,8 @@ impl Network {
         Network {
             now: 0,
             sockets: Slab::new(),
+            owned: Vec::new(),
+            counters: Counters::default(),
             stamps: 0,
             ports: Ports::default(),
             agenda: Agenda::default(),
@@ -145,7 +163,7 @@ impl Network {
 
     /// Takes down that a packet of an owner's socket leaves.
     fn note(
-        &self,
+        &mut self,
         kind: Record,
         owner: Owner,
         what: &[u8],
@@ -153,6 +171,10 @@ impl Network {
         to: SocketAddr,
         payload: &[u8],
     ) {
+        if matches!(kind, Record::Datagram | Record::Stream) {
+            self.counters.messages += 1;
+            self.counters.bytes += payload.len() as u64;
+        }
         if let Some(recorder) = &self.recorder {
             let (from, to) = (Packed::new(from), Packed::new(to));
             let parts = [what, from.bytes(), to.bytes(), payload];
@@ -208,13 +230,19 @@ impl Network {
         self.now = self.now.max(now);
     }
 
-    /// Appends what watchers have to be told since the last call.
-    pub fn report(&mut self, wakes: &mut Vec<Wake>) {
+    /// Appends what watchers have to be told since the last call. Owners that are busy (until
+    /// when, by owner) are told later.
+    pub fn report(&mut self, wakes: &mut Vec<Wake>, busy: &[Time]) {
+        let now = self.now;
         wakes.append(&mut self.answers);
         for _ in 0..self.reports.len() {
             let Some(which) = self.reports.pop_front() else { break };
             let Some(socket) = self.get_mut(which) else { continue };
             let (owner, id) = (socket.owner, which.id);
+            if busy.get(owner.0 as usize).is_some_and(|&until| until > now) {
+                self.reports.push_back(which);
+                continue;
+            }
             match socket.watch {
                 Some(Watch::Readable) if socket.readable() => {
                     wakes.push(Wake::Socket { owner, socket: id, readable: true, writable: false });
@@ -229,6 +257,11 @@ impl Network {
             }
             socket.report = Report::default();
         }
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
     }
 
     /// Open sockets, with connections not accepted yet.
@@ -292,7 +325,19 @@ impl Network {
             kind,
         });
         let id = SocketId(u32::try_from(key).expect("fewer than 2^32 simulated sockets"));
+        let index = owner.0 as usize;
+        if self.owned.len() <= index {
+            self.owned.resize_with(index + 1, BTreeSet::new);
+        }
+        self.owned[index].insert(id.0);
         Ref { id, stamp }
+    }
+
+    /// Takes a socket out of all that knows of it but the port table.
+    fn take_out(&mut self, id: SocketId) -> Option<Socket> {
+        let socket = self.sockets.try_remove(id.0 as usize)?;
+        self.owned[socket.owner.0 as usize].remove(&id.0);
+        Some(socket)
     }
 
     /// Notes for `report` that a socket has become ready.
@@ -402,7 +447,7 @@ impl Network {
 
     /// See [`splay_runtime::driver::Driver::close`].
     pub fn close(&mut self, id: SocketId) {
-        let Some(socket) = self.sockets.try_remove(id.0 as usize) else { return };
+        let Some(socket) = self.take_out(id) else { return };
         if let Some(local) = socket.local.filter(|_| socket.claimed) {
             self.ports.release(self.side(&socket), local, id);
         }
@@ -420,11 +465,10 @@ impl Network {
 
     /// See [`splay_runtime::driver::Driver::close_all`].
     pub fn close_all(&mut self, owner: Owner) {
-        let owned = self.sockets.iter().filter(|(_, socket)| socket.owner == owner);
+        let Some(owned) = self.owned.get(owner.0 as usize) else { return };
         // Connections that wait to be accepted go with their listener.
-        let ids: Vec<usize> = owned.map(|(key, _)| key).collect();
-        for key in ids {
-            self.close(SocketId(key as u32));
+        for key in owned.clone() {
+            self.close(SocketId(key));
         }
     }
 

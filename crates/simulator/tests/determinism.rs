@@ -5,11 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use splay_protocol::ListType;
 use splay_runtime::program::Program;
-use splay_simulator::NetworkConfig;
 use splay_simulator::recording::Recorder;
-use splay_simulator::simulation::{Progress, Simulation, SimulationConfig};
+use splay_simulator::simulation::{Simulation, SimulationConfig};
 
 /// Set in a child process: which program to run.
 const PROGRAM: &str = "SPLAY_TEST_PROGRAM";
@@ -54,24 +52,14 @@ end)
 fn simulate(program: Program, seed: u64, instances: u32, limit: Duration) -> (u64, u128, Vec<String>) {
     let lines = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
     let heard = lines.clone();
-    let config = SimulationConfig {
-        program: Arc::new(program),
-        arguments: Vec::new(),
-        instances,
-        port: 20000,
-        list_type: ListType::Head,
-        list_size: None,
-        seed,
-        max_memory_bytes: None,
-        network: NetworkConfig { latency: Duration::from_millis(20), ..NetworkConfig::default() },
-    };
+    let config = SimulationConfig { instances, seed, ..SimulationConfig::new(Arc::new(program)) };
     let mut simulation = Simulation::new(config, Recorder::new(), move |report| {
         if let splay_runtime::host::Report::Output { line, .. } = report {
             heard.borrow_mut().push(String::from_utf8_lossy(&line).into_owned());
         }
     })
     .expect("instances");
-    while simulation.now() < limit && simulation.step(limit).expect("step") == Progress::Going {}
+    simulation.run(limit).expect("runs");
     simulation.stop();
     let (entries, hash) = simulation.fingerprint();
     drop(simulation);

@@ -8,9 +8,10 @@ mod lua;
 mod man;
 mod new;
 mod repl;
+pub mod replay;
 pub mod run;
 mod search;
-mod sim;
+pub mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ Examples:
   splay run chord.lua -n 50           fifty instances in this process, over loopback sockets
   splay run chord.lua -n 50 --for 60s the same, stopped after a minute
   splay sim chord.lua -n 1000         a thousand, in virtual time and repeatably
+  splay replay chord.rec --until 12s  look into a recorded simulation at a moment
   splay lua chord.lua 3 50            one instance, as a plain Lua interpreter runs it
   splay lua -e 'print(_VERSION)'      a line of Lua
   splay repl                          Lua as you type it, in a live instance
@@ -55,6 +57,7 @@ pub struct Cli {
 enum Command {
     Run(run::RunArgs),
     Sim(sim::SimArgs),
+    Replay(replay::ReplayArgs),
     Lua(lua::LuaArgs),
     Repl(repl::ReplArgs),
     Attach(attach::AttachArgs),
@@ -81,6 +84,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Run(args) => run::execute(args),
         Command::Sim(args) => sim::execute(args),
+        Command::Replay(args) => replay::execute(args),
         Command::Lua(args) => lua::execute(args),
         Command::Repl(args) => repl::execute(args),
         Command::Attach(args) => attach::execute(args),

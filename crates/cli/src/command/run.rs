@@ -239,7 +239,7 @@ fn configuration(
 }
 
 /// The limits a job gets on a testbed when it asks for nothing else; its one port is `port`.
-fn sandbox(directory: PathBuf, port: u16) -> Sandbox {
+pub fn sandbox(directory: PathBuf, port: u16) -> Sandbox {
     Sandbox {
         directory,
         max_disk_bytes: 64 << 20,

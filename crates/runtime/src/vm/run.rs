@@ -112,6 +112,7 @@ impl Ctx {
             thread.status = Status::Running;
             thread.coroutine
         };
+        add(&self.counters.resumes, 1);
         let previous = self.current.replace(Some(id));
         if let Some(watch) = &self.watch {
             watch.begin();
@@ -226,7 +227,7 @@ impl Ctx {
         }
     }
 
-    fn traceback(&self, coroutine: State, message: &str) -> String {
+    pub(super) fn traceback(&self, coroutine: State, message: &str) -> String {
         let main = self.main_stack();
         let text = std::ffi::CString::new(message.replace('\0', "\\0")).unwrap_or_default();
         // SAFETY: both states are alive; one string is pushed and popped.

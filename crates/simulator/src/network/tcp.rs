@@ -376,7 +376,7 @@ impl Network {
 
     /// Drops a connection that was never accepted.
     pub(super) fn abort(&mut self, id: SocketId) {
-        let Some(socket) = self.sockets.try_remove(id.0 as usize) else { return };
+        let Some(socket) = self.take_out(id) else { return };
         if let Kind::Stream(stream) = socket.kind
             && !stream.reset
         {

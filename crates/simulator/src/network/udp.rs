@@ -144,11 +144,15 @@ impl Network {
             _ => false,
         };
         // Nobody answers at an address that no host has.
-        let Some(host) = at else { return };
+        let Some(host) = at else {
+            self.counters.drops += 1;
+            return;
+        };
         let found = self.ports.find((host, Transport::Udp), to, spread, |claim| hears(claim.socket));
         match found {
             Some(id) => self.deliver(id, from, bytes),
             None => {
+                self.counters.drops += 1;
                 if let Some(socket) = self.get_mut(sender)
                     && let Kind::Datagrams(datagrams) = &socket.kind
                     && datagrams.peer == Some(to)
@@ -167,6 +171,7 @@ impl Network {
         let Kind::Datagrams(datagrams) = &mut socket.kind else { return };
         let cost = bytes.len() + OVERHEAD_BYTES;
         if datagrams.inbox_bytes + cost > limit && !datagrams.inbox.is_empty() {
+            self.counters.drops += 1;
             return;
         }
         datagrams.inbox_bytes += cost;
