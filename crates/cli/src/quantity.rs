@@ -41,7 +41,11 @@ impl FromStr for TimeLimit {
 
 /// A duration as it is written on a command line.
 pub fn duration_text(duration: Duration) -> String {
-    format!("{}s", duration.as_secs_f64())
+    let fraction = format!("{:09}", duration.subsec_nanos());
+    match fraction.trim_end_matches('0') {
+        "" => format!("{}s", duration.as_secs()),
+        digits => format!("{}.{digits}s", duration.as_secs()),
+    }
 }
 
 /// Reads `1000000`, `512k`, `64MB`, `1.5GiB`: MB is a million bytes, MiB and M are 2^20.
@@ -156,6 +160,8 @@ mod tests {
         assert!(positive_duration("0s").is_err());
         assert_eq!("off".parse(), Ok(TimeLimit(None)));
         assert_eq!(ok(&duration_text(Duration::from_millis(90_500))), Duration::from_millis(90_500));
+        assert_eq!(duration_text(Duration::from_millis(1860)), "1.86s");
+        assert_eq!(duration_text(Duration::from_secs(60)), "60s");
     }
 
     #[test]

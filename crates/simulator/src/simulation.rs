@@ -59,6 +59,9 @@ pub struct SimulationConfig {
     pub max_memory_bytes: Option<usize>,
     /// Plain or in the sandbox.
     pub modes: Modes,
+    /// The instances are alone: no global `job`, and all on one machine without an address of its
+    /// own, as `splay lua` runs one.
+    pub alone: bool,
     /// For how long a coroutine that is resumed keeps the processor of its instance busy: see
     /// [`Worker::charge_resumes`].
     pub resume_cost: Duration,
@@ -79,6 +82,7 @@ impl SimulationConfig {
             seed: 1,
             max_memory_bytes: None,
             modes: Modes::default(),
+            alone: false,
             resume_cost: Duration::ZERO,
             network: NetworkConfig { latency: Duration::from_millis(20), ..NetworkConfig::default() },
         }
@@ -148,7 +152,7 @@ impl Simulation {
         let lists = Lists::new(reference, nodes, config.list_type, config.list_size, config.seed)?;
         let recorder = Rc::new(RefCell::new(recorder));
         let mut driver = VirtualDriver::new(config.seed, &config.network);
-        for position in 1..=config.instances {
+        for position in (1..=config.instances).take_while(|_| !config.alone) {
             driver.set_home(Owner(position - 1), IpAddr::V4(address(position)));
         }
         driver.record(recorder.clone());
@@ -182,7 +186,7 @@ impl Simulation {
         let config = InstanceConfig {
             program: self.config.program.clone(),
             arguments: self.config.arguments.clone(),
-            job: Some(self.lists.job(position)),
+            job: (!self.config.alone).then(|| self.lists.job(position)),
             mode: (self.config.modes.0)(position),
             // When the compiler turns to a loop depends on addresses of code.
             jit: false,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use splay_simulator::simulation::Sample;
 
+use crate::event::rounded_seconds;
 use crate::failure::Failure;
 use crate::results::Results;
 
@@ -35,7 +36,7 @@ impl Counters {
             let written = writeln!(
                 self.file,
                 "{},{},{},{},{},{}",
-                sample.at.as_secs_f64(),
+                rounded_seconds(sample.at),
                 sample.live,
                 now.messages - before.messages,
                 now.bytes - before.bytes,

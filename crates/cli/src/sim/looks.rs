@@ -13,10 +13,11 @@ use super::listing::payload;
 /// Lua code that prints the globals of an application: those that no library has made.
 pub const GLOBALS: &str = r#"
 local own = {}
-local known = " _G _VERSION arg assert bit collectgarbage coroutine debug dofile error events gcinfo \
-getfenv getmetatable io ipairs jit job load loadfile loadstring log math misc module newproxy next os \
-package pairs pcall print rawequal rawget rawset require select setfenv setmetatable socket \
-string table tonumber tostring type unpack xpcall "
+local known = [[ _G _VERSION arg assert bit collectgarbage coroutine coxpcall debug dofile error events
+  gcinfo getfenv getmetatable io ipairs jit job load loadfile loadstring log math misc module newproxy
+  next os package pairs pcall print rawequal rawget rawset require select setfenv setmetatable socket
+  splay string table tonumber tostring type unpack xpcall ]]
+known = known:gsub("%s+", " ")
 for name, value in pairs(_G) do
   local text = tostring(name)
   if not known:find(" " .. text .. " ", 1, true) and package.loaded[name] ~= value then

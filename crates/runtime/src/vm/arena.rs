@@ -30,20 +30,21 @@ pub const ARENA_BYTES: usize = 512 << 20;
 
 /// What a heap takes of its zone at a time: small against a state's 80 kB, large against the
 /// blocks in it.
-const CHUNK_BYTES: usize = 16 << 10;
+const CHUNK_BYTES: usize = 8 << 10;
 
 /// Larger blocks come from the zone.
-const SMALL_BYTES: usize = 4 << 10;
+const SMALL_BYTES: usize = 2 << 10;
 
-/// Blocks are multiples of this.
-const GRAIN: usize = 16;
+/// Blocks are multiples of this, which is all the alignment that LuaJIT's own allocator gives; most
+/// objects are so small that 16 would cost a tenth of the heap.
+const GRAIN: usize = 8;
 
 /// Up to this size there is a class for every multiple of [`GRAIN`]; beyond, four for every
 /// doubling.
-const FINE_BYTES: usize = 1024;
+const FINE_BYTES: usize = 512;
 
 /// log2 of [`FINE_BYTES`].
-const FINE_LOG: usize = 10;
+const FINE_LOG: usize = 9;
 
 const FINE_CLASSES: usize = FINE_BYTES / GRAIN;
 
@@ -51,7 +52,7 @@ const FINE_CLASSES: usize = FINE_BYTES / GRAIN;
 const SMALL_CLASSES: usize = FINE_CLASSES + 4 * (SMALL_BYTES / FINE_BYTES).ilog2() as usize;
 
 /// Four for each doubling from [`FINE_BYTES`] to [`ARENA_BYTES`].
-const CLASSES: usize = FINE_CLASSES + 4 * 19;
+const CLASSES: usize = FINE_CLASSES + 4 * (ARENA_BYTES / FINE_BYTES).ilog2() as usize;
 
 /// Free blocks of at least this size give their pages back.
 const RETURNED_BYTES: usize = 4 << 20;
