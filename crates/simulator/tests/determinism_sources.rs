@@ -15,7 +15,7 @@ fn child() {
 /// Runs `body` in a thread of three instances, where `see(...)` notes what was found.
 fn same(body: &str) -> String {
     let source = format!(
-        r#"
+        r##"
 require "splay.base"
 local seen = {{}}
 local function see(...)
@@ -26,7 +26,7 @@ events.run(function()
   local text = table.concat(seen, " ")
   for at = 1, #text, 900 do print(text:sub(at, at + 899)) end
 end)
-"#
+"##
     );
     let mut file = tempfile::Builder::new().suffix(".lua").tempfile().expect("a file");
     file.write_all(source.as_bytes()).expect("written");

@@ -176,5 +176,5 @@ fn chord(splay: &Splay, ring: u32) -> anyhow::Result<String> {
             format!("{}{}", figure(resident, "MB"), small.mark(resident)),
         ]);
     }
-    Ok(table.text())
+    Ok(table.text().to_owned())
 }
