@@ -158,9 +158,7 @@ impl Options {
 /// Refuses `--only` with instances that there are not.
 pub fn check_only(only: Option<&InstanceSet>, instances: u32) -> Result<(), Failure> {
     match only.map(InstanceSet::last).filter(|&last| last > instances) {
-        Some(last) => {
-            Err(Failure::Usage(format!("--only names instance {last}, and there are {instances}")))
-        }
+        Some(last) => Err(Failure::Usage(format!("--only names instance {last}, and there are {instances}"))),
         None => Ok(()),
     }
 }

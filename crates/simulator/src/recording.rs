@@ -32,7 +32,7 @@ const MAX_HEADER_BYTES: u64 = 1 << 24;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// An instance was started; bytes: its arguments, each ended by a zero.
+    /// An instance was started; no bytes.
     Started = 1,
     /// A line of output; bytes: stream (1 or 2) and the line.
     Output = 2,
@@ -44,7 +44,7 @@ pub enum Kind {
     Datagram = 5,
     /// Bytes were written to a stream; bytes: from, to, payload.
     Stream = 6,
-    /// A stream was asked for, answered, ended or broken; bytes: which of them, from, to.
+    /// A stream was asked for (`c`) or ended (`e`); bytes: which of them, from, to.
     Connection = 7,
     /// Random bytes were drawn; bytes: they.
     Random = 8,

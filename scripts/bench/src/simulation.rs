@@ -152,13 +152,19 @@ pub fn simulation(splay: &Splay, nodes: &[u32], ring: u32) -> anyhow::Result<Str
 }
 
 fn chord(splay: &Splay, ring: u32) -> anyhow::Result<String> {
-    let mut table =
-        Table::new(&["nodes", "virtual s", "real s", "times real time", "to start", "messages", "µs a message", "resident"]);
+    let mut table = Table::new(&[
+        "nodes",
+        "virtual s",
+        "real s",
+        "times real time",
+        "to start",
+        "messages",
+        "µs a message",
+        "resident",
+    ]);
     for count in [ring / 10, ring] {
-        let run: Simulated = splay.simulate(
-            "chord_sim.lua",
-            &["-n", &count.to_string(), "--list-size", "1", "--for", "1000s"],
-        )?;
+        let run: Simulated = splay
+            .simulate("chord_sim.lua", &["-n", &count.to_string(), "--list-size", "1", "--for", "1000s"])?;
         let speed = run.virtual_seconds / run.running_seconds();
         let whole = count >= 10_000;
         let fast = if whole { Target::AtLeast(20.0) } else { Target::None };

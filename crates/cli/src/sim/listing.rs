@@ -36,9 +36,7 @@ fn what(entry: &Entry) -> String {
             let (which, rest) = bytes.split_first().unwrap_or((&b'?', b""));
             let which = match which {
                 b'c' => "connects",
-                b'a' => "accepts ",
                 b'e' => "ends    ",
-                b'r' => "resets  ",
                 _ => "connection",
             };
             sent(which, rest)
@@ -175,10 +173,7 @@ mod tests {
     #[test]
     fn payloads_are_decoded() {
         let call = b"d4:calll4:echoi1e3:two1:xe4:type4:call4:goodte";
-        assert_eq!(
-            payload(call),
-            r#"{call = {"echo", 1, "two", "x"}, type = "call", good = true}"#
-        );
+        assert_eq!(payload(call), r#"{call = {"echo", 1, "two", "x"}, type = "call", good = true}"#);
         assert_eq!(payload(b"10\nli1e3:twoe"), r#"block {1, "two"}"#);
         assert_eq!(payload(b"GET / HTTP/1.0\r\n"), r#""GET / HTTP/1.0\r\n""#);
         assert_eq!(payload(b"le, and more"), r#""le, and more""#);

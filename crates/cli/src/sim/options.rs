@@ -113,9 +113,8 @@ pub fn configuration(
         true => {
             let folders: Vec<PathBuf> = (1..=options.instances).map(files).collect::<Result<_, _>>()?;
             let port = options.first_port;
-            let mode = move |position: u32| {
-                Mode::Sandboxed(sandbox(folders[position as usize - 1].clone(), port))
-            };
+            let mode =
+                move |position: u32| Mode::Sandboxed(sandbox(folders[position as usize - 1].clone(), port));
             Modes(Arc::new(mode))
         }
         false => Modes::default(),
@@ -155,9 +154,29 @@ mod tests {
     #[test]
     fn command_line_replays_itself() {
         let all = [
-            "dir/app.lua", "-n", "5", "--list-type", "random", "--list-size", "3", "--for", "1m30s",
-            "--seed", "7", "--sandbox", "--memory", "64MB", "--latency", "40ms", "--port", "99",
-            "--cpu-model", "resume=20us", "--", "-x", "it's",
+            "dir/app.lua",
+            "-n",
+            "5",
+            "--list-type",
+            "random",
+            "--list-size",
+            "3",
+            "--for",
+            "1m30s",
+            "--seed",
+            "7",
+            "--sandbox",
+            "--memory",
+            "64MB",
+            "--latency",
+            "40ms",
+            "--port",
+            "99",
+            "--cpu-model",
+            "resume=20us",
+            "--",
+            "-x",
+            "it's",
         ];
         let first = resolve(&all);
         let words: Vec<&str> = first.command_line[2..].iter().map(String::as_str).collect();

@@ -73,7 +73,8 @@ impl Setup {
             source: io::Error::new(io::ErrorKind::InvalidData, text.to_owned()),
         };
         let words = header.command_line.get(2..).unwrap_or_default();
-        let line = Line::try_parse_from(words).map_err(|_| broken("its command line is not one of splay sim"))?;
+        let line =
+            Line::try_parse_from(words).map_err(|_| broken("its command line is not one of splay sim"))?;
         // Messages name the application as it was named then, and it may read files beside it.
         if let Some(folder) = &header.working_directory
             && let Err(source) = std::env::set_current_dir(folder)
@@ -146,7 +147,10 @@ pub fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
             ExitCode::SUCCESS
         }
         Some(difference) if stopped_early(difference) => {
-            complain(&format!("as recorded up to where the run was stopped: {} entries", difference.number - 1));
+            complain(&format!(
+                "as recorded up to where the run was stopped: {} entries",
+                difference.number - 1
+            ));
             ExitCode::SUCCESS
         }
         Some(difference) => {

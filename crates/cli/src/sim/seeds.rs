@@ -124,7 +124,11 @@ pub fn run(args: &SimArgs, seeds: &Seeds) -> Result<ExitCode, Failure> {
     results.write("seeds.txt", text.as_bytes())?;
     io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)?;
     let well = rows.iter().filter(|row| row.status == 0).count();
-    complain(&format!("{well} of {} seeds ended well, results in {}", rows.len(), results.folder().display()));
+    complain(&format!(
+        "{well} of {} seeds ended well, results in {}",
+        rows.len(),
+        results.folder().display()
+    ));
     let broken = rows.iter().any(|row| row.status == STATUS_BROKEN);
     Ok(ExitCode::from(match () {
         () if interrupted.load(Ordering::Relaxed) => STATUS_INTERRUPTED,
@@ -179,7 +183,15 @@ fn run_all(
 fn table(rows: &[Row]) -> String {
     let mut text = format!(
         "{:>8} {:>6} {:>12} {:>10} {:>12} {:>10} {:>8} {:>8}  {:<32}  {}\n",
-        "seed", "status", "virtual s", "real s", "entries", "messages", "failed", "died", "recording",
+        "seed",
+        "status",
+        "virtual s",
+        "real s",
+        "entries",
+        "messages",
+        "failed",
+        "died",
+        "recording",
         "last line of instance 1"
     );
     for row in rows {

@@ -3,6 +3,7 @@
 
 mod arena;
 mod complete;
+mod counters;
 mod ctx;
 mod depth;
 mod evaluate;
@@ -18,7 +19,8 @@ mod state;
 mod waits;
 mod watch;
 
-pub use ctx::{Ctx, End, Interest, Outcome, Request, Service, Totals, Wait, add};
+pub use counters::{Totals, add};
+pub use ctx::{Ctx, End, Interest, Outcome, Request, Service, Wait};
 pub use evaluate::{Completeness, completeness};
 pub(crate) use libraries::{BYTECODE, is_library, load_file, load_source, push_library};
 pub use libraries::{Module, compile, sources};

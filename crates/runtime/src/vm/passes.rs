@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::ctx::{Ctx, Interest, Target, Wait, add};
+use super::counters::add;
+use super::ctx::{Ctx, Interest, Target, Wait};
 use super::run::{Next, view};
 use crate::driver::Wake;
 use crate::host::EndReason;

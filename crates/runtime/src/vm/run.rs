@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use mlua::ffi;
 
-use super::ctx::{Ctx, End, Outcome, Target, add};
+use super::counters::add;
+use super::ctx::{Ctx, End, Outcome, Target};
 use super::stack::{Kind, Stack, State, request_mark};
 use crate::host::{EndReason, Mode, Report};
 use crate::scheduler::threads::{Status, ThreadId};

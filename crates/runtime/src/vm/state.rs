@@ -7,7 +7,8 @@ use std::time::Duration;
 use mlua::ffi;
 
 use super::arena::Arena;
-use super::ctx::{Anchors, Ctx, Totals};
+use super::counters::Totals;
+use super::ctx::{Anchors, Ctx};
 use super::memory::Heap;
 use super::run::Next;
 use super::stack::{Stack, State};

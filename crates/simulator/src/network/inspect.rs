@@ -70,8 +70,7 @@ impl Network {
     }
 
     fn packet(&self, at: Time, event: &Event) -> PacketView {
-        let mut view =
-            PacketView { at, what: "", from: None, to: None, receiver: None, bytes: Vec::new() };
+        let mut view = PacketView { at, what: "", from: None, to: None, receiver: None, bytes: Vec::new() };
         let target = match event {
             Event::Request { from, to, .. } => {
                 (view.what, view.from, view.to) = ("connect", Some(*from), Some(*to));

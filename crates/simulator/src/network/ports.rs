@@ -145,7 +145,9 @@ impl Ports {
     pub(super) fn all(&self, transport: Transport, port: u16) -> Vec<SocketId> {
         let tcp = transport == Transport::Tcp;
         let held = self.bindings.iter().filter(|((_, held, at), _)| *held == tcp && *at == port);
-        let mut held: Vec<_> = held.flat_map(|((host, ..), claims)| claims.iter().map(|(ip, claim)| (*host, *ip, claim.socket))).collect();
+        let mut held: Vec<_> = held
+            .flat_map(|((host, ..), claims)| claims.iter().map(|(ip, claim)| (*host, *ip, claim.socket)))
+            .collect();
         held.sort_by_key(|(host, ip, _)| (*host, *ip));
         held.into_iter().map(|(.., socket)| socket).collect()
     }

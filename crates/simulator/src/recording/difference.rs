@@ -62,9 +62,7 @@ impl Checker {
     }
 }
 
-fn next(
-    entries: &mut dyn Iterator<Item = io::Result<Entry>>,
-) -> (Option<Entry>, Option<io::Error>) {
+fn next(entries: &mut dyn Iterator<Item = io::Result<Entry>>) -> (Option<Entry>, Option<io::Error>) {
     match entries.next() {
         Some(Ok(entry)) => (Some(entry), None),
         Some(Err(error)) => (None, Some(error)),

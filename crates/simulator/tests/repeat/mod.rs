@@ -58,7 +58,9 @@ fn child(program: &Path, instances: u32, surroundings: usize) -> Command {
     let own = std::env::current_exe().expect("this test");
     let mut command = Command::new(&own);
     // Without randomised addresses, where the machine lets a process say so.
-    if surroundings == 1 && Command::new("setarch").args(["-R", "true"]).status().is_ok_and(|end| end.success()) {
+    if surroundings == 1
+        && Command::new("setarch").args(["-R", "true"]).status().is_ok_and(|end| end.success())
+    {
         command = Command::new("setarch");
         command.arg("-R").arg(&own);
     }
