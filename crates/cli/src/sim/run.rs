@@ -104,6 +104,7 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
     }
     simulation.stop();
     run.hear(&mut simulation, &interrupted);
+    run.counters.add(&simulation.take_samples())?;
     run.counters.add(&[simulation.sample()])?;
     run.counters.finish()?;
     run.reporters.finish(&run.ledger)?;

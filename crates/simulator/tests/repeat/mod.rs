@@ -39,7 +39,7 @@ pub fn simulate(program: Program, seed: u64, instances: u32) -> (String, Vec<Str
 }
 
 /// What a child process does, as its environment tells; nothing in any other process.
-#[allow(clippy::disallowed_methods)]
+#[allow(clippy::disallowed_methods, clippy::print_stdout)] // the parent tells and reads
 pub fn be_child() {
     let Ok(program) = std::env::var(PROGRAM) else { return };
     let instances = std::env::var(INSTANCES).ok().and_then(|text| text.parse().ok()).unwrap_or(3);
