@@ -66,6 +66,7 @@ pub(super) struct Setup {
 }
 
 impl Setup {
+    #[allow(clippy::disallowed_methods)] // nothing else is done in this process, and no thread runs yet
     fn of(args: &ReplayArgs) -> Result<(Setup, Header), Failure> {
         let (reader, header) = recording::open(&args.file)?;
         let broken = |text: &str| Failure::Recording {
