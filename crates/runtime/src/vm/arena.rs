@@ -390,7 +390,7 @@ mod tests {
     #[test]
     fn what_a_heap_leaves_is_used_again() {
         let begin = |count: usize| (0..count).map(|_| Arena::take().expect("addresses")).collect::<Vec<_>>();
-        let fill = |arena: &Arena| (0..500).map(|n| arena.allocate(n * 5 + 1) as usize).collect::<Vec<_>>();
+        let fill = |arena: &Arena| (0..500).map(|n| arena.allocate(n * 4 + 1) as usize).collect::<Vec<_>>();
         let arenas = begin(3);
         let seen: Vec<_> = arenas.iter().map(fill).collect();
         let zone = arenas[0].zone.clone();
