@@ -14,6 +14,7 @@ mod failure;
 mod interrupt;
 mod ledger;
 mod likeness;
+mod network_options;
 mod options;
 mod preflight;
 mod prompt;
@@ -21,6 +22,7 @@ mod quantity;
 mod reference;
 mod reporter;
 mod results;
+mod topology_picture;
 mod trace;
 
 use std::process::ExitCode;

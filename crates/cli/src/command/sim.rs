@@ -15,10 +15,11 @@ use splay_runtime::host::{EndReason, Report, Stream};
 use splay_runtime::program::Program;
 use splay_simulator::recording::Recorder;
 use splay_simulator::simulation::{MAX_INSTANCES, Progress};
-use splay_simulator::{EPOCH, NetworkConfig, Simulation, SimulationConfig};
+use splay_simulator::{EPOCH, Simulation, SimulationConfig};
 
 use crate::command::run::ListKind;
 use crate::failure::{Failure, STATUS_INSTANCE_FAILED};
+use crate::network_options::NetworkOptions;
 use crate::quantity::{duration_text, positive_duration};
 
 const EXAMPLES: &str = "\
@@ -29,6 +30,10 @@ Examples:
       stopped after a thousand seconds of virtual time
   splay sim gossip.lua -n 50 --latency 40ms --record gossip.rec
       every packet takes 40 ms; the recording is kept
+  splay sim gossip.lua -n 50 --latency 'normal(40ms,10ms)' --loss 1% --bandwidth 10Mbps
+      packets take differently long, some are lost, and links have a capacity
+  splay sim gossip.lua -n 50 --topology regions
+      instances around the world; --topology also reads files (splay topology --help)
 
 Time is virtual: it begins on 2000-01-01 and moves only when nothing is left to do at an instant,
 so sleeping costs nothing. Instances have addresses of their own (10.0.0.1, 10.0.0.2 ...). The
@@ -62,9 +67,8 @@ pub struct SimArgs {
     /// What all randomness follows from.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// Time a packet takes from one instance to another.
-    #[arg(long, value_name = "TIME", value_parser = positive_duration, default_value = "20ms")]
-    latency: Duration,
+    #[command(flatten)]
+    network: NetworkOptions,
     /// Keep the recording in this file.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -95,7 +99,7 @@ pub fn execute(args: SimArgs) -> Result<ExitCode, Failure> {
         list_size: args.list_size.filter(|&size| size > 0),
         seed: args.seed,
         max_memory_bytes: None,
-        network: NetworkConfig { latency: args.latency, ..NetworkConfig::default() },
+        network: args.network.config(args.instances, args.seed)?,
     };
     let reports = Rc::new(RefCell::new(VecDeque::new()));
     let heard = reports.clone();

@@ -20,7 +20,7 @@ pub(super) fn error(code: i32) -> io::Error {
 }
 
 /// A socket and which use of its number is meant: events may outlive their socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ref {
     pub(super) id: SocketId,
     pub(super) stamp: u32,

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use splay_runtime::driver::{Family, SocketId, Transport};
 
+use super::lines::Datagram;
 use super::socket::{Datagrams, Kind, Ref, error};
 use super::tcp::seen_by;
 use super::{Event, Host, Network, Record};
@@ -108,9 +109,14 @@ impl Network {
         }
         let sender = self.reference(id)?;
         self.note(Record::Datagram, owner, b"", from, to, data);
-        let arrival = self.now + self.delay(from.ip(), to.ip());
         let at = self.host_at(owner, to.ip());
-        self.agenda.plan(arrival, Event::Datagram { sender, from, to, at, bytes: data.into() });
+        let bytes = data.into();
+        match self.model {
+            None => {
+                self.agenda.plan(self.now + self.latency, Event::Datagram { sender, from, to, at, bytes })
+            }
+            Some(_) => self.hand_over_datagram(Datagram { sender, owner, from, to, at, bytes }),
+        }
         Ok(data.len())
     }
 
@@ -130,7 +136,7 @@ impl Network {
                     Some(Kind::Datagrams(datagrams)) => !ip.is_multicast() || datagrams.groups.contains(&ip),
                     _ => false,
                 };
-                if member {
+                if member && self.is_open(sender, id) {
                     self.deliver(id, from, bytes.clone());
                 }
             }
@@ -145,6 +151,9 @@ impl Network {
         };
         // Nobody answers at an address that no host has.
         let Some(host) = at else { return };
+        if self.is_off(host) {
+            return;
+        }
         let found = self.ports.find((host, Transport::Udp), to, spread, |claim| hears(claim.socket));
         match found {
             Some(id) => self.deliver(id, from, bytes),
@@ -153,8 +162,11 @@ impl Network {
                     && let Kind::Datagrams(datagrams) = &socket.kind
                     && datagrams.peer == Some(to)
                 {
-                    let at = self.now + self.delay(ip, from.ip());
-                    self.agenda.plan(at, Event::Unreachable { to: sender });
+                    let owner = socket.owner;
+                    let back = self.host_of(owner);
+                    if let Some(passage) = self.passage(host, Some(back)) {
+                        self.agenda.plan(self.now + passage.delay, Event::Unreachable { to: sender });
+                    }
                 }
             }
         }
