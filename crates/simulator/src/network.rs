@@ -523,7 +523,9 @@ impl Network {
     /// See [`splay_runtime::driver::Driver::readiness`].
     pub fn readiness(&self, id: SocketId) -> io::Result<Readiness> {
         let socket = self.get(id)?;
-        Ok(Readiness { readable: socket.readable(), writable: socket.writable() })
+        // Where there is no connection, nothing would block: it would fail.
+        let fails = matches!(socket.kind, Kind::Fresh);
+        Ok(Readiness { readable: fails || socket.readable(), writable: fails || socket.writable() })
     }
 
     /// See [`splay_runtime::driver::Driver::watch`].

@@ -75,6 +75,8 @@ pub(super) struct Stream {
     pub(super) peer_address: SocketAddr,
     pub(super) peer: Ref,
     pub(super) inbox: ByteQueue,
+    /// It was asked for and no `connect` has been told yet that it is there.
+    pub(super) unconfirmed: bool,
     /// The peer will send no more.
     pub(super) ended: bool,
     /// The connection was reset; nothing can be sent.
@@ -97,6 +99,7 @@ impl Stream {
             peer_address,
             peer,
             inbox: ByteQueue::default(),
+            unconfirmed: false,
             ended: false,
             reset: false,
             read_closed: false,

@@ -54,6 +54,13 @@ impl Network {
         match &socket.kind {
             Kind::Fresh => {}
             Kind::Connecting { .. } => return Err(error(libc::EALREADY)),
+            // As on Linux, the first who asks again learns that it is connected now.
+            Kind::Stream(stream) if stream.unconfirmed && !stream.reset => {
+                if let Kind::Stream(stream) = &mut self.entry(id)?.kind {
+                    stream.unconfirmed = false;
+                }
+                return Ok(());
+            }
             Kind::Listening(_) | Kind::Stream(_) => return Err(error(libc::EISCONN)),
             Kind::Datagrams(_) => return self.connect_datagrams(id, to),
         }
@@ -181,7 +188,8 @@ impl Network {
             (Some(peer), Ok(server)) => {
                 let window = self.window(client.id, server.id);
                 if let Some(socket) = self.get_mut(client) {
-                    socket.kind = Kind::Stream(Box::new(Stream::new(server, peer, window)));
+                    let stream = Stream { unconfirmed: true, ..Stream::new(server, peer, window) };
+                    socket.kind = Kind::Stream(Box::new(stream));
                 }
                 self.mark(client.id, client.stamp, false, true);
             }
@@ -321,7 +329,7 @@ impl Network {
         };
         let count = stream.inbox.read(buffer);
         if count == 0 {
-            if buffer.is_empty() {
+            if !stream.inbox.is_empty() {
                 return Ok(0);
             }
             let over = stream.ended || stream.read_closed || stream.reset;
@@ -352,6 +360,8 @@ impl Network {
         let socket = self.entry(id)?;
         let stamp = socket.stamp;
         let stream = match &mut socket.kind {
+            Kind::Listening(_) if how == Shutdown::Write => return Ok(()),
+            Kind::Listening(_) => return self.stop_listening(id),
             Kind::Stream(stream) if !stream.reset => stream,
             Kind::Datagrams(datagrams) if datagrams.peer.is_some() => return Ok(()),
             _ => return Err(error(libc::ENOTCONN)),
@@ -374,6 +384,23 @@ impl Network {
         if how != Shutdown::Write && !stream.read_closed {
             stream.read_closed = true;
             self.mark(id, stamp, true, false);
+        }
+        Ok(())
+    }
+
+    /// As on Linux: those who wait are reset, and the socket is bound as it was.
+    fn stop_listening(&mut self, id: SocketId) -> io::Result<()> {
+        let claim = self.claim_of(id)?;
+        let socket = self.entry(id)?;
+        let kind = std::mem::replace(&mut socket.kind, Kind::Fresh);
+        let (local, owner) = (socket.local, socket.owner);
+        if let Some(local) = local {
+            let side = (self.host_of(owner), Transport::Tcp);
+            self.ports.release(side, local, id);
+            self.ports.claim(side, local, claim);
+        }
+        if let Kind::Listening(listener) = kind {
+            listener.waiting.into_iter().for_each(|waiting| self.abort(waiting));
         }
         Ok(())
     }

@@ -191,8 +191,8 @@ impl Network {
         let socket = self.entry(id)?;
         socket.check()?;
         let Kind::Datagrams(datagrams) = &mut socket.kind else {
-            let peer = self.peer_address(id)?;
-            return self.recv(id, buffer).map(|length| (length, peer));
+            // As on Linux, what a stream gives comes without an address.
+            return self.recv(id, buffer).and(Err(error(libc::ENOTCONN)));
         };
         let (from, bytes) = datagrams.inbox.pop_front().ok_or_else(|| error(libc::EAGAIN))?;
         datagrams.inbox_bytes -= bytes.len() + OVERHEAD_BYTES;
