@@ -74,6 +74,8 @@ impl Network {
     }
 
     pub(super) fn send_to_peer(&mut self, id: SocketId, data: &[u8]) -> io::Result<usize> {
+        // As on Linux, even a send that fails has bound the socket.
+        self.bind_if_needed(id)?;
         match self.datagrams(id)?.peer {
             Some(peer) => self.send_to(id, data, peer),
             None => Err(error(libc::EDESTADDRREQ)),
@@ -86,6 +88,8 @@ impl Network {
         if socket.transport() == Transport::Tcp {
             return self.send(id, data);
         }
+        self.bind_if_needed(id)?;
+        let socket = self.entry(id)?;
         socket.check()?;
         let (family, owner) = (socket.family, socket.owner);
         let to = self.destination(family, address)?;
@@ -102,7 +106,6 @@ impl Network {
         if data.len() > limit {
             return Err(error(libc::EMSGSIZE));
         }
-        self.bind_if_needed(id)?;
         let mut from = self.local_address(id)?;
         if from.ip().is_unspecified() {
             from.set_ip(self.source_for(owner, to.ip()));

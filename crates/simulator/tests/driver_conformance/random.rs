@@ -71,6 +71,9 @@ struct Run<'a> {
     driver: &'a mut dyn Driver,
     sockets: Vec<SocketId>,
     datagrams: BTreeSet<SocketId>,
+    /// Streams that have listened, asked for a connection or had one. What Linux makes of one
+    /// that is then bound or connected anew is not what the simulator promises.
+    used: BTreeSet<SocketId>,
     ports: BTreeMap<u16, usize>,
     sent: u8,
     /// Long enough for loopback.
@@ -118,6 +121,17 @@ impl Run<'_> {
             Ok(address) => run.named(address),
             Err(error) => failure(&error),
         };
+        if let Call::Bind(a) | Call::BindLike(a, _) | Call::Listen(a, _) | Call::Connect(a, _) = *call {
+            let socket = self.socket(a)?;
+            if self.used.contains(&socket) {
+                return Some("used before".to_owned());
+            }
+            let stays =
+                matches!(call, Call::Bind(_) | Call::BindLike(..)) || self.datagrams.contains(&socket);
+            if !stays {
+                self.used.insert(socket);
+            }
+        }
         Some(match *call {
             Call::Open(transport) => {
                 let opened = self.driver.open(ME, transport, Family::V4).unwrap();
@@ -132,6 +146,7 @@ impl Run<'_> {
                 let client = connect(self.driver, address).unwrap();
                 let (accepted, _) = retry(self.driver, |driver| driver.accept(server)).unwrap();
                 self.sockets.extend([server, client, accepted]);
+                self.used.extend([server, client, accepted]);
                 "a pair".to_owned()
             }
             Call::Bind(a) => done(self.driver.bind(self.socket(a)?, any())),
@@ -169,6 +184,7 @@ impl Run<'_> {
             Call::Accept(a) => match self.driver.accept(self.socket(a)?) {
                 Ok((accepted, peer)) => {
                     self.sockets.push(accepted);
+                    self.used.insert(accepted);
                     self.named(peer)
                 }
                 Err(error) => failure(&error),
@@ -200,13 +216,18 @@ impl Run<'_> {
             }
             Call::Shutdown(a, how) => {
                 let how = [Shutdown::Read, Shutdown::Write, Shutdown::Both][usize::from(how)];
-                done(self.driver.shutdown(self.socket(a)?, how))
+                match self.socket(a)? {
+                    // The driver promises it of streams alone.
+                    socket if self.datagrams.contains(&socket) => "datagrams".to_owned(),
+                    socket => done(self.driver.shutdown(socket, how)),
+                }
             }
             Call::Close(a) => {
                 let socket = self.socket(a)?;
                 self.driver.close(socket);
                 self.sockets.retain(|kept| *kept != socket);
                 self.datagrams.remove(&socket);
+                self.used.remove(&socket);
                 "closed".to_owned()
             }
             Call::LocalAddress(a) => {
@@ -249,6 +270,7 @@ fn outcomes(driver: &mut dyn Driver, settling: Duration, script: &[Call]) -> Vec
         driver,
         sockets: Vec::new(),
         datagrams: BTreeSet::new(),
+        used: BTreeSet::new(),
         ports: BTreeMap::new(),
         sent: 0,
         settling,
