@@ -504,7 +504,7 @@ impl Network {
     /// See [`splay_runtime::driver::Driver::peer_address`].
     pub fn peer_address(&self, id: SocketId) -> io::Result<SocketAddr> {
         match &self.get(id)?.kind {
-            Kind::Stream(stream) if !stream.reset => Ok(stream.peer_address),
+            Kind::Stream(stream) if !stream.over() => Ok(stream.peer_address),
             Kind::Datagrams(datagrams) => datagrams.peer.ok_or_else(|| error(libc::ENOTCONN)),
             _ => Err(error(libc::ENOTCONN)),
         }

@@ -111,6 +111,11 @@ impl Stream {
         }
     }
 
+    /// There is no connection any more: it was reset, or both directions have ended.
+    pub(super) fn over(&self) -> bool {
+        self.reset || (self.ended && self.write_closed)
+    }
+
     pub(super) fn room(&self) -> usize {
         self.window.saturating_sub(self.outstanding)
     }

@@ -214,7 +214,7 @@ impl Network {
         let socket = self.entry(id)?;
         socket.check()?;
         match &socket.kind {
-            Kind::Stream(stream) if !stream.reset => Ok(()),
+            Kind::Stream(stream) if !stream.over() => Ok(()),
             Kind::Datagrams(datagrams) if datagrams.peer.is_some() => Ok(()),
             _ => Err(error(libc::EAGAIN)),
         }
@@ -284,6 +284,11 @@ impl Network {
             && let Kind::Stream(stream) = &mut socket.kind
             && !stream.reset
         {
+            // As on Linux, bytes for an end that has shut down both directions break the connection.
+            if stream.read_closed && stream.write_closed {
+                self.reset(to);
+                return self.refute(from);
+            }
             stream.inbox.push(bytes);
             self.mark(to.id, to.stamp, true, false);
         } else {
@@ -362,7 +367,7 @@ impl Network {
         let stream = match &mut socket.kind {
             Kind::Listening(_) if how == Shutdown::Write => return Ok(()),
             Kind::Listening(_) => return self.stop_listening(id),
-            Kind::Stream(stream) if !stream.reset => stream,
+            Kind::Stream(stream) if !stream.over() => stream,
             Kind::Datagrams(datagrams) if datagrams.peer.is_some() => return Ok(()),
             _ => return Err(error(libc::ENOTCONN)),
         };

@@ -192,7 +192,9 @@ impl Network {
     /// See [`splay_runtime::driver::Driver::recv_from`].
     pub fn recv_from(&mut self, id: SocketId, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let socket = self.entry(id)?;
-        socket.check()?;
+        if socket.transport() == Transport::Udp {
+            socket.check()?;
+        }
         let Kind::Datagrams(datagrams) = &mut socket.kind else {
             // As on Linux, what a stream gives comes without an address.
             return self.recv(id, buffer).and(Err(error(libc::ENOTCONN)));
