@@ -354,6 +354,7 @@ impl Network {
             claimed: false,
             watch: None,
             report: Report::default(),
+            failed: false,
             pending: None,
             options: Options::default(),
             kind,

@@ -36,6 +36,8 @@ pub(super) struct Socket {
     pub(super) claimed: bool,
     pub(super) watch: Option<Watch>,
     pub(super) report: Report,
+    /// A connection that it asked for has failed: there is an end to be read.
+    pub(super) failed: bool,
     /// An error that the next operation returns.
     pub(super) pending: Option<i32>,
     pub(super) options: Options,

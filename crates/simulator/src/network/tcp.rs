@@ -80,6 +80,7 @@ impl Network {
         let client = self.reference(id)?;
         let socket = self.entry(id)?;
         socket.pending = None;
+        socket.failed = false;
         if !socket.claimed {
             socket.local = Some(from);
         }
@@ -197,6 +198,7 @@ impl Network {
                 if let Some(socket) = self.get_mut(client) {
                     socket.kind = Kind::Fresh;
                     socket.pending = Some(code);
+                    socket.failed = true;
                     if !socket.claimed {
                         socket.local = None;
                     }
@@ -329,7 +331,7 @@ impl Network {
             Kind::Connecting { .. } => return Err(error(libc::EAGAIN)),
             Kind::Fresh | Kind::Listening(_) => {
                 socket.check()?;
-                return Err(error(libc::ENOTCONN));
+                return if socket.failed { Ok(0) } else { Err(error(libc::ENOTCONN)) };
             }
         };
         let count = stream.inbox.read(buffer);
