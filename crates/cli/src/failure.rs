@@ -21,8 +21,8 @@ Exit status:
   1    an instance failed: error, exit with another status than 0, or memory limit;
        or a thread died of an uncaught error, however its instance ended
   2    the command line is wrong
-  3    the application's file is missing or unreadable
-  4    the application's file is not valid Lua
+  3    the application's file, or another it needs, is missing or unreadable
+  4    the application's file is not valid Lua, or a topology's file not a valid topology
   5    the machine cannot host it: a port is taken, or too few file descriptors
   6    results or output cannot be written
   70   a worker broke down (a bug in splay)
@@ -109,6 +109,22 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// The file of a topology cannot be read.
+    #[error("read the topology `{path}`: {source}")]
+    Topology {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file of a topology is not one.
+    #[error("{place}: {problem}")]
+    TopologyInvalid {
+        /// File and line.
+        place: String,
+        /// What is wrong, and with which element.
+        problem: String,
+    },
     /// The standard output cannot be written.
     #[error("write to standard output: {0}")]
     Output(#[source] io::Error),
@@ -129,9 +145,10 @@ impl Failure {
             Failure::Program(ProgramError::Read { .. })
             | Failure::Folder { .. }
             | Failure::Recording { .. }
+            | Failure::Topology { .. }
             | Failure::Input(_)
             | Failure::Unreachable(_) => 3,
-            Failure::Program(_) => 4,
+            Failure::Program(_) | Failure::TopologyInvalid { .. } => 4,
             Failure::PortTaken { .. } | Failure::Port { .. } | Failure::Descriptors { .. } => 5,
             Failure::Write { .. } | Failure::Output(_) => 6,
             Failure::Worker(_) => STATUS_BROKEN,

@@ -14,6 +14,7 @@ mod failure;
 mod interrupt;
 mod ledger;
 mod likeness;
+mod network_options;
 mod options;
 mod preflight;
 mod prompt;
@@ -22,6 +23,7 @@ mod reference;
 mod reporter;
 mod results;
 mod sim;
+mod topology_picture;
 mod trace;
 
 use std::process::ExitCode;

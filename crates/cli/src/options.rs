@@ -10,6 +10,7 @@ use splay_protocol::ListType;
 use crate::command::run::{Jit, RunArgs};
 use crate::event::seconds;
 use crate::failure::Failure;
+use crate::network_options::NetworkOptions;
 use crate::quantity::{InstanceSet, duration_text};
 
 /// LuaJIT's compiler pays off where a state runs long; its machine code costs memory in each of
@@ -73,10 +74,8 @@ pub struct Options {
 /// What is decided of a simulated run besides.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Simulated {
-    /// What a packet takes.
-    #[serde(rename = "latency_seconds")]
-    #[serde(serialize_with = "seconds")]
-    pub latency: Duration,
+    /// What the network is like.
+    pub network: NetworkOptions,
     /// How long a resumed coroutine keeps its instance's processor busy.
     #[serde(rename = "resume_cost_seconds")]
     #[serde(serialize_with = "seconds")]

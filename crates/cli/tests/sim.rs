@@ -34,7 +34,7 @@ fn results_are_those_of_a_run_in_virtual_time() {
     assert!(outcome.err.contains("of virtual time in "), "{outcome:?}");
     assert!(place.result("instances/3.log").ends_with("= exited with status 0\n"));
     let options = json(&place.result("options.json"));
-    assert_eq!((&options["latency_seconds"], &options["seed"]), (&0.02.into(), &1.into()));
+    assert_eq!((&options["network"]["latency"], &options["seed"]), (&"20ms".into(), &1.into()));
     let summary = place.summary();
     assert_eq!((&summary["ended_well"], &summary["duration_seconds"]), (&4.into(), &4.0.into()));
     let simulation = json(&place.result("simulation.json"));

@@ -1,5 +1,5 @@
 //! What crosses a process or file boundary: nodes, jobs, node lists, the session between splayd
-//! and controller, log lines.
+//! and controller, log lines, topologies.
 
 pub mod job;
 pub mod limits;
@@ -9,6 +9,7 @@ pub mod node;
 pub mod seed;
 pub mod session;
 pub mod submission;
+pub mod topology;
 
 pub use job::{Job, ListType};
 pub use limits::Limits;

@@ -60,7 +60,7 @@ impl VirtualDriver {
     pub fn new(seed: u64, config: &NetworkConfig) -> VirtualDriver {
         VirtualDriver {
             now: 0,
-            network: Network::new(config),
+            network: Network::new(config, seed),
             random: Xoshiro256PlusPlus::seed_from_u64(seed),
             waker: VirtualWaker::default(),
             stood_still: false,
@@ -84,6 +84,11 @@ impl VirtualDriver {
     pub fn record(&mut self, recorder: SharedRecorder) {
         self.network.record(recorder.clone());
         self.recorder = Some(recorder);
+    }
+
+    /// The network, to be changed: see [`Network::apply`].
+    pub fn network_mut(&mut self) -> &mut Network {
+        &mut self.network
     }
 
     /// Whether nothing is under way: only a timer or the host can make something happen.

@@ -1,10 +1,13 @@
 //! The simulated network as a pure state machine: calls and the passing of time go in, changes
 //! of readiness come out. Owns every socket, port and packet in flight; knows no clock of its
-//! own, no program and no randomness.
+//! own and no program. What becomes of a packet is the [model](crate::model)'s to say, if there is
+//! one; without one every packet takes the same time.
 
 mod agenda;
 mod bytes;
+mod faults;
 pub mod inspect;
+mod lines;
 mod packed;
 mod ports;
 mod socket;
@@ -30,15 +33,24 @@ pub use agenda::Time;
 use packed::Packed;
 use ports::{Binding, Host, Ports, Side};
 
+use crate::model::pipes::{Due, Pipes};
+use crate::model::{Model, ModelConfig};
 use crate::recording::{Kind as Record, Recorder};
+
+pub use faults::PlannedFault;
+use lines::{Flow, Line, Parcel};
 
 use socket::{Kind, Options, Ref, Report, Socket, error};
 
 /// What the simulated network is like.
 #[derive(Debug, Clone)]
 pub struct NetworkConfig {
-    /// One-way delay of every packet.
+    /// One-way delay of every packet; with a model, of those that stay on their host.
     pub latency: Duration,
+    /// What the network between hosts is like, if it is more than a delay.
+    pub model: Option<ModelConfig>,
+    /// What will be wrong with it, and when.
+    pub faults: Vec<PlannedFault>,
     /// Time the name service takes to answer.
     pub name_latency: Duration,
     /// Addresses, besides the loopback ones, that sockets may bind and that answer.
@@ -51,6 +63,8 @@ impl Default for NetworkConfig {
     fn default() -> Self {
         NetworkConfig {
             latency: Duration::from_micros(100),
+            model: None,
+            faults: Vec::new(),
             name_latency: Duration::from_millis(1),
             addresses: Vec::new(),
             names: Vec::new(),
@@ -61,6 +75,8 @@ impl Default for NetworkConfig {
 /// Something that happens later.
 #[derive(Debug)]
 enum Event {
+    /// A connection request leaves.
+    Dial { client: Ref, from: SocketAddr, to: SocketAddr, at: Option<Host>, attempt: u32 },
     /// A connection request reaches `to`.
     Request { client: Ref, from: SocketAddr, to: SocketAddr, at: Option<Host>, attempt: u32 },
     /// The answer to a request reaches the client: its server end, or why there is none.
@@ -79,6 +95,18 @@ enum Event {
     Unreachable { to: Ref },
     /// The name service has answered.
     Named(Wake),
+    /// Something leaves after waiting for a paused host.
+    Depart { from: Ref, parcel: Parcel },
+    /// A datagram leaves.
+    DepartDatagram(Box<lines::Datagram>),
+    /// What is not acknowledged on a stream is sent again.
+    Resend { from: Ref, timer: u32 },
+    /// A flow has sent its first parcel over its narrowest link.
+    Served(Due<Flow>),
+    /// A fault begins, and ends after a while.
+    Fault(Box<PlannedFault>),
+    /// A fault ends.
+    Lift(crate::model::FaultId),
 }
 
 /// All simulated sockets and what is under way between them.
@@ -103,6 +131,16 @@ pub struct Network {
     counters: Counters,
     /// Takes down what is sent, if anyone wants to know.
     recorder: Option<SharedRecorder>,
+    seed: u64,
+    model: Option<Box<Model>>,
+    /// By host: the owner of its first instance, who is the host to the model.
+    residents: Vec<Owner>,
+    /// With a model: every stream's sending end that has sent something.
+    lines: BTreeMap<Ref, Line>,
+    /// With a model: what waits for links of limited capacity.
+    pipes: Pipes<Flow, Parcel>,
+    /// What reached paused hosts, or was to leave them.
+    paused: Vec<(Owner, Event)>,
 }
 
 /// What has happened on a network since its beginning.
@@ -119,6 +157,9 @@ pub struct Counters {
 /// A recorder that the driver and the host of a simulation share.
 pub type SharedRecorder = Rc<RefCell<Recorder>>;
 
+/// Who lives on the host of owners without an address.
+const NOBODY: Owner = Owner(u32::MAX);
+
 /// Nanoseconds of a duration; 584 years fit.
 fn nanoseconds(duration: Duration) -> Time {
     Time::try_from(duration.as_nanos()).unwrap_or(Time::MAX)
@@ -132,11 +173,15 @@ fn unspecified(family: Family) -> SocketAddr {
 }
 
 impl Network {
-    /// An empty network at time zero.
-    pub fn new(config: &NetworkConfig) -> Network {
+    /// An empty network at time zero, whose randomness follows from `seed`.
+    pub fn new(config: &NetworkConfig, seed: u64) -> Network {
         let loopback = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
         let mut names = BTreeMap::from([("localhost".to_owned(), loopback)]);
         names.extend(config.names.iter().map(|(name, list)| (name.to_ascii_lowercase(), list.clone())));
+        let mut agenda = Agenda::default();
+        for fault in &config.faults {
+            agenda.plan(nanoseconds(fault.at), Event::Fault(Box::new(fault.clone())));
+        }
         Network {
             now: 0,
             sockets: Slab::new(),
@@ -144,7 +189,7 @@ impl Network {
             counters: Counters::default(),
             stamps: 0,
             ports: Ports::default(),
-            agenda: Agenda::default(),
+            agenda,
             reports: VecDeque::new(),
             answers: Vec::new(),
             latency: nanoseconds(config.latency),
@@ -153,6 +198,12 @@ impl Network {
             homes: Vec::new(),
             names,
             recorder: None,
+            seed,
+            model: config.model.clone().map(|model| Box::new(Model::new(seed, model))),
+            residents: Vec::new(),
+            lines: BTreeMap::new(),
+            pipes: Pipes::default(),
+            paused: Vec::new(),
         }
     }
 
@@ -192,6 +243,19 @@ impl Network {
             self.homes.resize(index + 1, None);
         }
         self.homes[index] = Some((host, address));
+        let resident = host.0 as usize;
+        if self.residents.len() <= resident {
+            self.residents.resize(resident + 1, owner);
+        }
+        if host == new {
+            self.residents[resident] = owner;
+        }
+    }
+
+    /// The instance by which the model knows a host that an instance lives on.
+    fn resident(&self, host: Host) -> Owner {
+        // Hosts without instances are none that faults or places could name.
+        self.residents.get(host.0 as usize).copied().filter(|_| host != Host::default()).unwrap_or(NOBODY)
     }
 
     fn home(&self, owner: Owner) -> Option<(Host, IpAddr)> {
@@ -270,7 +334,9 @@ impl Network {
     }
 
     fn happen(&mut self, event: Event) {
+        let Some(event) = self.unless_paused(event) else { return };
         match event {
+            Event::Dial { client, from, to, at, attempt } => self.dial(client, from, to, at, attempt),
             Event::Request { client, from, to, at, attempt } => self.request(client, from, to, at, attempt),
             Event::Answer { client, result } => self.answer(client, result),
             Event::Data { to, from, bytes } => self.data(to, from, bytes),
@@ -285,12 +351,13 @@ impl Network {
                 }
             }
             Event::Named(wake) => self.answers.push(wake),
+            Event::Depart { from, parcel } => self.depart(from, parcel),
+            Event::DepartDatagram(datagram) => self.depart_datagram(*datagram),
+            Event::Resend { from, timer } => self.resend(from, timer),
+            Event::Served(due) => self.served(due),
+            Event::Fault(fault) => self.begin(*fault),
+            Event::Lift(id) => self.lift(id),
         }
-    }
-
-    /// One-way delay between two addresses.
-    fn delay(&self, _from: IpAddr, _to: IpAddr) -> Time {
-        self.latency
     }
 
     fn get(&self, id: SocketId) -> io::Result<&Socket> {
@@ -320,6 +387,7 @@ impl Network {
             claimed: false,
             watch: None,
             report: Report::default(),
+            failed: false,
             pending: None,
             options: Options::default(),
             kind,
@@ -453,7 +521,7 @@ impl Network {
         }
         let from = Ref { id, stamp: socket.stamp };
         match socket.kind {
-            Kind::Stream(stream) => self.close_stream(from, &socket.options, socket.local, *stream),
+            Kind::Stream(stream) => self.close_stream(from, socket.owner, &socket.options, *stream),
             Kind::Listening(listener) => {
                 for waiting in listener.waiting {
                     self.abort(waiting);
@@ -481,7 +549,7 @@ impl Network {
     /// See [`splay_runtime::driver::Driver::peer_address`].
     pub fn peer_address(&self, id: SocketId) -> io::Result<SocketAddr> {
         match &self.get(id)?.kind {
-            Kind::Stream(stream) if !stream.reset => Ok(stream.peer_address),
+            Kind::Stream(stream) if !stream.over() => Ok(stream.peer_address),
             Kind::Datagrams(datagrams) => datagrams.peer.ok_or_else(|| error(libc::ENOTCONN)),
             _ => Err(error(libc::ENOTCONN)),
         }
@@ -500,7 +568,9 @@ impl Network {
     /// See [`splay_runtime::driver::Driver::readiness`].
     pub fn readiness(&self, id: SocketId) -> io::Result<Readiness> {
         let socket = self.get(id)?;
-        Ok(Readiness { readable: socket.readable(), writable: socket.writable() })
+        // Where there is no connection, nothing would block: it would fail.
+        let fails = matches!(socket.kind, Kind::Fresh);
+        Ok(Readiness { readable: fails || socket.readable(), writable: fails || socket.writable() })
     }
 
     /// See [`splay_runtime::driver::Driver::watch`].
@@ -530,9 +600,10 @@ impl Network {
             Query::Addresses(name) => self.addresses_of(&name),
             Query::Name(address) => self.name_of(address),
         };
-        let answer = answer.ok_or_else(|| UNKNOWN_HOST.to_owned());
+        let (late, known) = self.name_faults(owner);
+        let answer = answer.filter(|_| known).ok_or_else(|| UNKNOWN_HOST.to_owned());
         let wake = Wake::Resolved { owner, query, answer };
-        self.agenda.plan(self.now + self.name_latency, Event::Named(wake));
+        self.agenda.plan(self.now + self.name_latency + late, Event::Named(wake));
     }
 
     fn addresses_of(&self, name: &str) -> Option<Resolved> {

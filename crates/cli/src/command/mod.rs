@@ -13,6 +13,7 @@ pub mod run;
 mod search;
 pub mod sim;
 mod test;
+mod topology;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,7 @@ Examples:
   splay attach chord 7                the same inside instance 7 of a run with --attach
   splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
+  splay topology show star -n 9       networks to simulate: check, generate, show, plot
   splay check chord.lua               mistakes that can be seen without running it
   splay doc events.wait               what a library function is for
   splay help run                      all about `splay run`";
@@ -63,6 +65,7 @@ enum Command {
     Attach(attach::AttachArgs),
     New(new::NewArgs),
     Test(test::TestArgs),
+    Topology(topology::TopologyArgs),
     Check(check::CheckArgs),
     Doc(doc::DocArgs),
     Completions(completions::CompletionsArgs),
@@ -90,6 +93,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Attach(args) => attach::execute(args),
         Command::New(args) => new::execute(args),
         Command::Test(args) => test::execute(args),
+        Command::Topology(args) => topology::execute(args),
         Command::Check(args) => check::execute(args),
         Command::Doc(args) => doc::execute(args),
         Command::Completions(args) => completions::execute(args),

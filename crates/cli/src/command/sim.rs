@@ -9,6 +9,7 @@ use splay_simulator::simulation::MAX_INSTANCES;
 
 use crate::command::run::ListKind;
 use crate::failure::Failure;
+use crate::network_options::NetworkOptions;
 use crate::quantity::{InstanceSet, positive_duration, size};
 use crate::sim::options::CpuModel;
 use crate::sim::seeds::Seeds;
@@ -22,6 +23,10 @@ Examples:
       stopped after a thousand seconds of virtual time
   splay sim gossip.lua -n 50 --latency 40ms --record gossip.rec
       every packet takes 40 ms; the recording is kept, for `splay replay`
+  splay sim gossip.lua -n 50 --latency 'normal(40ms,10ms)' --loss 1% --bandwidth 10Mbps
+      packets take differently long, some are lost, and links have a capacity
+  splay sim gossip.lua -n 50 --topology regions
+      instances around the world; --topology also reads files (splay topology --help)
   splay sim raft.lua -n 5 --verify
       run twice, in two processes: do they differ, and where first?
   splay sim chord.lua -n 100 --seeds 1-20
@@ -43,8 +48,8 @@ Exit status:
   1    an instance failed: error, exit with another status than 0, or memory limit; or a thread
        died of an uncaught error; with --seeds: so it was with one of them
   2    the command line is wrong
-  3    the application's file is missing or unreadable
-  4    the application's file is not valid Lua
+  3    the application's file, or a topology's, is missing or unreadable
+  4    the application's file is not valid Lua, or a topology's file not a valid topology
   6    results or output cannot be written
   9    --verify: the two runs differ
   70   a worker broke down (a bug in splay)
@@ -77,9 +82,8 @@ pub struct SimArgs {
     /// What all randomness follows from.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
-    /// Time a packet takes from one instance to another.
-    #[arg(long, value_name = "TIME", value_parser = positive_duration, default_value = "20ms")]
-    pub latency: Duration,
+    #[command(flatten)]
+    pub network: NetworkOptions,
     /// What computing costs in virtual time: `off`, or resume=TIME for each time that a thread
     /// goes on.
     #[arg(long, value_name = "MODEL", default_value = "off")]

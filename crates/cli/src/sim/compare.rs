@@ -67,8 +67,9 @@ pub(super) fn with_arguments(mut command: Command, options: &Options) -> Command
 /// Runs twice and compares.
 pub fn verify(args: &SimArgs) -> Result<ExitCode, Failure> {
     let options = Options::simulated(args)?;
-    // What is wrong with the application is told here, once.
+    // What is wrong with the application or the network is told here, once.
     Program::load(&options.app)?;
+    super::options::network(&options)?;
     let scratch = Scratch::create("verify")?;
     let file = |name: &str| scratch.path().join(format!("{name}.rec"));
     let start = |name: &str| {

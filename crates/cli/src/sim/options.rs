@@ -59,7 +59,7 @@ impl Options {
             max_memory_bytes: args.memory.or(args.sandbox.then_some(SANDBOX_MEMORY_BYTES)),
             arguments: args.arguments.clone(),
             simulation: Some(Simulated {
-                latency: args.latency,
+                network: args.network.decided(),
                 resume_cost: args.cpu_model.unwrap_or_default().resume,
             }),
         };
@@ -82,10 +82,12 @@ fn words(options: &Options) -> Vec<String> {
     if let Some(limit) = options.time_limit {
         option("--for", duration_text(limit));
     }
-    if let Some(Simulated { latency, resume_cost }) = options.simulation {
-        option("--latency", duration_text(latency));
+    if let Some(Simulated { network, resume_cost }) = &options.simulation {
+        for (name, text) in network.words() {
+            option(name, text);
+        }
         if !resume_cost.is_zero() {
-            option("--cpu-model", format!("resume={}", duration_text(resume_cost)));
+            option("--cpu-model", format!("resume={}", duration_text(*resume_cost)));
         }
     }
     if let Some(limit) = options.max_memory_bytes {
@@ -101,11 +103,18 @@ fn words(options: &Options) -> Vec<String> {
     words
 }
 
-/// The simulation that options ask for. `files` gives an instance of the sandbox the folder of
+/// The network that options ask for; reads or generates its topology.
+pub fn network(options: &Options) -> Result<NetworkConfig, Failure> {
+    let simulated = options.simulation.as_ref().expect("options of a simulated run");
+    simulated.network.config(options.instances, options.seed)
+}
+
+/// The simulation that options ask for, on their [`network`]. `files` gives an instance of the sandbox the folder of
 /// its files.
 pub fn configuration(
     options: &Options,
     program: Arc<Program>,
+    network: NetworkConfig,
     files: impl FnMut(u32) -> Result<PathBuf, Failure>,
 ) -> Result<SimulationConfig, Failure> {
     let simulated = options.simulation.as_ref().expect("options of a simulated run");
@@ -129,7 +138,7 @@ pub fn configuration(
         max_memory_bytes: options.max_memory_bytes.map(|bytes| bytes as usize),
         modes,
         resume_cost: simulated.resume_cost,
-        network: NetworkConfig { latency: simulated.latency, ..NetworkConfig::default() },
+        network,
         ..SimulationConfig::new(program)
     })
 }
@@ -169,7 +178,17 @@ mod tests {
             "--memory",
             "64MB",
             "--latency",
-            "40ms",
+            "normal(40ms,10ms)",
+            "--jitter",
+            "1.23456ms",
+            "--loss",
+            "1%",
+            "--duplicate",
+            "0.001",
+            "--bandwidth",
+            "10Mbps",
+            "--queue",
+            "7",
             "--port",
             "99",
             "--cpu-model",
@@ -182,9 +201,11 @@ mod tests {
         let words: Vec<&str> = first.command_line[2..].iter().map(String::as_str).collect();
         assert_eq!(resolve(&words), first);
         assert_eq!(first.simulation.as_ref().unwrap().resume_cost, Duration::from_micros(20));
-        let defaults = resolve(&["app.lua"]);
-        let words: Vec<&str> = defaults.command_line[2..].iter().map(String::as_str).collect();
-        assert_eq!(resolve(&words), defaults);
+        for few in [&["app.lua"][..], &["app.lua", "--topology", "star:latency=5ms"]] {
+            let first = resolve(few);
+            let words: Vec<&str> = first.command_line[2..].iter().map(String::as_str).collect();
+            assert_eq!(resolve(&words), first);
+        }
     }
 
     #[test]

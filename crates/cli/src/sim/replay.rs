@@ -108,7 +108,8 @@ impl Setup {
                 Err(source) => Err(Failure::Write { path, source }),
             }
         };
-        let config = options::configuration(&self.options, self.program, files)?;
+        let network = options::network(&self.options)?;
+        let config = options::configuration(&self.options, self.program, network, files)?;
         let simulation = Simulation::new(config, Recorder::checking(self.reader), |_| {})?;
         Ok((simulation, self.scratch))
     }

@@ -105,6 +105,7 @@ impl Row {
 pub fn run(args: &SimArgs, seeds: &Seeds) -> Result<ExitCode, Failure> {
     let options = Options::simulated(args)?;
     Program::load(&options.app)?;
+    super::options::network(&options)?;
     let id = format!("{:04x}", rand::random::<u16>());
     let results = Results::create(&args.runs, &options.name, Timestamp::now(), &id)?;
     results.write_json("options.json", &options)?;

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use splay_runtime::driver::{Owner, SocketId};
 
-use super::socket::Kind;
+use super::lines::{Flow, Parcel};
+use super::socket::{Kind, Ref, Socket};
 use super::{Event, Network, Time};
 
 /// A socket as it is seen from outside.
@@ -26,10 +27,10 @@ pub struct SocketView {
 /// A packet on its way, or something else the network is about to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PacketView {
-    /// When it arrives.
+    /// When it arrives, or happens.
     pub at: Time,
     /// What it is: "datagram", "bytes", "connect", "answer", "end", "reset", "room", "unreachable",
-    /// "name".
+    /// "name"; with a model of the network also "departure", "repetition", "link", "fault", "repair".
     pub what: &'static str,
     /// Who sent it, where that is known.
     pub from: Option<SocketAddr>,
@@ -72,7 +73,7 @@ impl Network {
     fn packet(&self, at: Time, event: &Event) -> PacketView {
         let mut view = PacketView { at, what: "", from: None, to: None, receiver: None, bytes: Vec::new() };
         let target = match event {
-            Event::Request { from, to, .. } => {
+            Event::Dial { from, to, .. } | Event::Request { from, to, .. } => {
                 (view.what, view.from, view.to) = ("connect", Some(*from), Some(*to));
                 None
             }
@@ -110,11 +111,39 @@ impl Network {
                 view.what = "name";
                 None
             }
+            Event::Depart { from, parcel } => {
+                view.what = "departure";
+                if let Parcel::Bytes(bytes) = parcel {
+                    view.bytes = bytes.to_vec();
+                }
+                return self.sent_by(*from, view);
+            }
+            Event::DepartDatagram(datagram) => {
+                (view.what, view.from, view.to) = ("departure", Some(datagram.from), Some(datagram.to));
+                view.bytes = datagram.bytes.to_vec();
+                None
+            }
+            Event::Resend { from, .. } => {
+                view.what = "repetition";
+                return self.sent_by(*from, view);
+            }
+            Event::Served(due) => {
+                view.what = "link";
+                return match due.key {
+                    Flow::Stream(from) => self.sent_by(from, view),
+                    Flow::Datagrams(..) => view,
+                };
+            }
+            Event::Fault(_) => {
+                view.what = "fault";
+                None
+            }
+            Event::Lift(_) => {
+                view.what = "repair";
+                None
+            }
         };
-        let socket = target.and_then(|target| {
-            self.sockets.get(target.id.0 as usize).filter(|socket| socket.stamp == target.stamp)
-        });
-        if let Some(socket) = socket {
+        if let Some(socket) = target.and_then(|target| self.living(*target)) {
             view.receiver = Some(socket.owner);
             view.to = socket.local;
             if let Kind::Stream(stream) = &socket.kind {
@@ -122,5 +151,20 @@ impl Network {
             }
         }
         view
+    }
+
+    /// A view with the addresses of the stream that it leaves from.
+    fn sent_by(&self, from: Ref, mut view: PacketView) -> PacketView {
+        if let Some(socket) = self.living(from) {
+            view.from = socket.local;
+            if let Kind::Stream(stream) = &socket.kind {
+                view.to = Some(stream.peer_address);
+            }
+        }
+        view
+    }
+
+    fn living(&self, which: Ref) -> Option<&Socket> {
+        self.sockets.get(which.id.0 as usize).filter(|socket| socket.stamp == which.stamp)
     }
 }
