@@ -115,6 +115,7 @@ end
 local function exchange()
   bury()
   local partner = misc.random_pick_one(others)
+  if not partner then return end -- alone, there is nothing to learn
   local theirs = rpc.call(partner, { "compare", sum })
   if not theirs or theirs == true then return end
   local push = p.mode ~= "pull" and news_for(theirs) or {}

@@ -9,10 +9,11 @@
 -- Needs:  a head list, of which only the first node is used: all join through it
 --    (--list-size 1 keeps thousands of instances small)
 -- Prints: `ring correct: 50 nodes` or `ring wrong: reason`, once, on the first node; then all
---    end. A last argument `stay` keeps the ring running after that.
--- Proves: following successors from the first node meets every node of the job exactly once, in
---    the order of their identifiers, each being the predecessor of the next; lookups of random
---    keys return the node that this ring makes responsible.
+--    end. An argument `stay` keeps the ring running after that; `after=60` puts it off, under
+--    churn that is over by then and leaves the first node alone; `timeout=1` notices failures soon.
+-- Proves: following successors from the first node meets every node of the job (under churn: that
+--    is there) exactly once, in the order of their identifiers, each being the predecessor of the
+--    next; lookups of random keys return the node that this ring makes responsible.
 require "splay.base"
 local dht = require "splay.dht"
 local rpc = require "splay.urpc"
@@ -21,10 +22,11 @@ job = job or require("splay.utils").generate_job(arg[1], arg[2], 20001)
 
 local m = 40 -- bits of an identifier
 local r = 8 -- length of the successor list
+local p = require("splay.cli").parameters { stay = false, after = 0, timeout = 6 }
 local total = job.total or #job.nodes
 local period = math.max(0.25, total / 2500) -- seconds between two rounds of maintenance
 local join_time = 4 * period * math.log(job.position) -- the ring doubles every three rounds
-rpc.settings.default_timeout = 6 -- a node silent for that long has failed
+rpc.settings.default_timeout = p.timeout -- a node silent for that long has failed
 
 -- Protocol ------------------------------------------------------------------------------------
 
@@ -61,6 +63,7 @@ local function stabilize()
   if not ok then
     table.remove(successors, 1)
     successors[1] = successors[1] or n -- then predecessors lead back into the ring
+    if successors[1] == n and not predecessor then join(job.nodes()[1]) end
     return
   end
   local x = result[1]
@@ -86,14 +89,29 @@ local function check_predecessor()
   if predecessor and not rpc.ping(predecessor) then predecessor = nil end
 end
 
+-- Picture -------------------------------------------------------------------------------------
+
+-- What `--plot ring` draws.
+view = { id = n.id, size = 2 ^ m, links = function()
+  return {
+    { to = successors[1], kind = "successor" }, { to = predecessor, kind = "predecessor" },
+    { to = finger, kind = "finger" },
+  }
+end }
+
 -- Check ---------------------------------------------------------------------------------------
 
-local deadline = misc.time() + 30 + 12 * period * math.log(total + 1)
-local stay = arg and arg[#arg] == "stay"
+local deadline = misc.time() + p.after + 30 + 12 * period * math.log(total + 1)
+
+-- How many nodes are there: all, unless some come and go.
+local function present()
+  local live = job.get_live_nodes()
+  return live == job.nodes and total or #live
+end
 
 -- The nodes met along the successors, or nil and what is wrong.
 local function walk()
-  local ring, laps = { n }, 0
+  local ring, laps, total = { n }, 0, present()
   repeat
     local at = ring[#ring]
     local after = rpc.call(at, "successors[1]")
@@ -127,13 +145,14 @@ end
 
 local function check()
   local ring, ok, reason
+  events.sleep(p.after)
   repeat
     events.sleep(2 * period)
     ring, reason = walk()
     if ring then ok, reason = lookups_agree(ring) end
   until ok or misc.time() > deadline
-  print(ok and "ring correct: " .. total .. " nodes" or "ring wrong: " .. reason)
-  if stay then return end
+  print(ok and "ring correct: " .. #ring .. " nodes" or "ring wrong: " .. reason)
+  if p.stay then return end
   for _, node in ipairs(ok and ring or {}) do
     if node.id ~= n.id then rpc.acall(node, { "events.exit" }, 1) end
   end
@@ -142,14 +161,18 @@ end
 
 assert(job.list_type ~= "random", "chord needs a head list: all nodes join through the first")
 
+local function leave_in_the_end()
+  events.sleep(deadline + 10 - misc.time())
+  if not p.stay then os.exit(1) end -- nobody has told this node to leave
+end
+
 events.run(function()
   assert(rpc.server(n.port))
+  if job.position > 1 then events.thread(leave_in_the_end) end
   events.sleep(join_time)
   if job.position > 1 then join(job.nodes[1]) end
   events.periodic(period, stabilize)
   events.periodic(period, fix_fingers)
   events.periodic(period, check_predecessor)
-  if job.position == 1 then return check() end
-  events.sleep(deadline + 10 - misc.time())
-  if not stay then os.exit(1) end -- nobody has told this node to leave
+  if job.position == 1 then check() end
 end)

@@ -33,36 +33,36 @@ rpc.settings.default_timeout = 2
 -- Protocol ------------------------------------------------------------------------------------
 
 local me = { ip = job.me.ip, port = job.me.port, age = 0 }
-view = {}
+cache = {}
 
 -- Takes in what was received: into empty places first, then over what was sent away.
 local function merge(received, sent)
   for _, node in ipairs(nodes.without(received, me)) do
-    if not nodes.find(view, node) then
-      local place = #view + 1
-      while place > c and #sent > 0 do place = nodes.find(view, table.remove(sent)) or place end
-      if place <= c then view[place] = node end
+    if not nodes.find(cache, node) then
+      local place = #cache + 1
+      while place > c and #sent > 0 do place = nodes.find(cache, table.remove(sent)) or place end
+      if place <= c then cache[place] = node end
     end
   end
 end
 
 local function shuffle()
-  for _, entry in ipairs(view) do entry.age = entry.age + 1 end
-  if #view == 0 then return end
-  table.sort(view, function(a, b) return a.age < b.age end)
-  local q = table.remove(view) -- if it has failed, this is how it is forgotten
-  local sent = misc.random_pick(view, l - 1)
+  for _, entry in ipairs(cache) do entry.age = entry.age + 1 end
+  if #cache == 0 then return end
+  table.sort(cache, function(a, b) return a.age < b.age end)
+  local q = table.remove(cache) -- if it has failed, this is how it is forgotten
+  local sent = misc.random_pick(cache, l - 1)
   local received = rpc.call(q, { "exchange", misc.merge({ me }, sent) })
   if not received then return end
   merge(received, sent)
-  if #view < c and not nodes.find(view, q) then
+  if #cache < c and not nodes.find(cache, q) then
     q.age = 0 -- it lives, and nobody else has taken its place
-    view[#view + 1] = q
+    cache[#cache + 1] = q
   end
 end
 
 function exchange(received)
-  local sent = misc.random_pick(view, l)
+  local sent = misc.random_pick(cache, l)
   local answer = misc.merge(sent)
   merge(received, sent)
   return answer
@@ -70,11 +70,16 @@ end
 
 local function start()
   for i, node in ipairs(misc.random_pick(nodes.without(job.nodes, me), c)) do
-    view[i] = { ip = node.ip, port = node.port, age = 0 }
+    cache[i] = { ip = node.ip, port = node.port, age = 0 }
   end
   events.sleep(p.period * math.random())
   events.periodic(p.period, shuffle, true)
 end
+
+-- Picture -------------------------------------------------------------------------------------
+
+-- What `--plot graph` draws.
+_G.view = { links = function() return cache end }
 
 -- Check ---------------------------------------------------------------------------------------
 
@@ -96,7 +101,7 @@ end
 local function property()
   local alive, reason = proof.alive(rpc, p.crash)
   if not alive then return nil, reason end
-  local answers, views = parallel.ask(rpc, alive, "view"), {}
+  local answers, views = parallel.ask(rpc, alive, "cache"), {}
   for i, node in ipairs(alive) do views[nodes.name(node)] = answers[i] or {} end
   for own, entries in pairs(views) do
     local seen = { [own] = true }

@@ -19,22 +19,30 @@ local period = math.max(0.25, #job.nodes / 2500) -- seconds between two rounds
 
 -- Protocol ------------------------------------------------------------------------------------
 
-local message, round -- nil until infected
+local message, round, infector, since -- nil until infected
 
 local function push()
   round = round + 1
   for _, node in ipairs(misc.random_pick(job.nodes, fanout)) do
-    rpc.acall(node, { "infect", message, round }, 6)
+    rpc.acall(node, { "infect", message, round, job.me }, 6)
   end
 end
 
-function infect(text, at_round)
+function infect(text, at_round, from)
   if message then return end
-  message, round = text, at_round
+  message, round, infector, since = text, at_round, from, at_round
   print("infected in round " .. round)
   events.periodic(period, push)
   events.thread(function() rpc.acall(job.nodes[1], { "report", job.position, round }) end)
 end
+
+-- Picture -------------------------------------------------------------------------------------
+
+-- What `--plot tree` draws: who infected whom.
+view = {
+  parent = function() return message ~= nil and infector end,
+  label = function() return since and "round " .. since end,
+}
 
 -- Check ---------------------------------------------------------------------------------------
 

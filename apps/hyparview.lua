@@ -241,6 +241,11 @@ function broadcast(payload)
   return id
 end
 
+-- Picture -------------------------------------------------------------------------------------
+
+-- What `--plot graph` draws.
+view = { links = function() return active end }
+
 -- Check ---------------------------------------------------------------------------------------
 
 local join_time = math.log(job.position) / 2 -- the overlay doubles in each third of a second

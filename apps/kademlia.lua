@@ -222,6 +222,15 @@ local function join(known)
   for index = 0, nearest - 1 do lookup(random_id_at(index), "find_node") end
 end
 
+-- Picture -------------------------------------------------------------------------------------
+
+-- What `--plot graph` draws.
+view = { links = function()
+  local all = {}
+  for _, bucket in pairs(buckets) do all[#all + 1] = { to = bucket, kind = "contact" } end
+  return all
+end }
+
 -- Check ---------------------------------------------------------------------------------------
 
 local join_time = math.log(job.position) / 2 -- the overlay doubles in each third of a second

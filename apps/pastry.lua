@@ -347,6 +347,19 @@ function M.start(changes)
   events.periodic(4 * settings.period, refresh_row, true)
 end
 
+-- Picture -------------------------------------------------------------------------------------
+
+-- What `--plot ring` draws.
+view = { id = me.id, bits = bits, links = function()
+  local above, below = sides[1][1], sides[2][1]
+  local links = { { to = above, kind = "successor" }, { to = below, kind = "predecessor" } }
+  for number in pairs(rows) do
+    links[#links + 1] = { to = M.row(number), kind = "routing table" }
+  end
+  links[#links + 1] = { to = M.leafs(), kind = "leaf" }
+  return links
+end }
+
 if package.loaded.pastry then return M end -- required, not run
 
 -- Check ---------------------------------------------------------------------------------------

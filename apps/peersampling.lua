@@ -38,16 +38,21 @@ local sampling = require("splay.peer_sampling").new {
 
 function exchange_views(received) return sampling:answer(received) end
 
+-- Picture -------------------------------------------------------------------------------------
+
+-- What `--plot graph` draws.
+view = { links = function() return sampling.view end }
+
 -- Check ---------------------------------------------------------------------------------------
 
 local crash_time = p.crash > 0 and 20 * p.period or 0
 
-function view() return sampling.view end
+function sample() return sampling.view end
 
 local function property()
   local alive, reason = proof.alive(rpc, p.crash)
   if not alive then return nil, reason end
-  local views = parallel.ask(rpc, alive, { "view" })
+  local views = parallel.ask(rpc, alive, { "sample" })
   local full = math.min(c, #alive - 1)
   local degree, links = {}, {}
   for _, node in ipairs(alive) do degree[name(node)], links[name(node)] = 0, {} end

@@ -456,7 +456,7 @@ local function disturb()
   events.sleep(6 * timeout + spread)
   ask("register_client")
   local first = believed
-  ask("change_config", first, false)
+  if total > 1 then ask("change_config", first, false) end -- somebody has to be left
   events.sleep(2 * timeout)
   ask("change_config", first, true)
   changed = true

@@ -134,6 +134,8 @@ local function property()
   return missed <= most_missed and messages <= p.k + 3, text
 end
 
+assert(#others > 0, "rumor needs two nodes: there is nobody to tell")
+
 events.run(function()
   assert(rpc.server(job.me.port))
   events.sleep(p.period * (1 + math.random()))

@@ -26,6 +26,7 @@
 --    scribe.multicast(group, message)
 --    scribe.leave(group)
 --    scribe.children(group)                    -- how many nodes this one passes messages to
+--    scribe.parent(group)                      -- who passes them to this one
 require "splay.base"
 local dht = require "splay.dht"
 local rpc = require "splay.urpc"
@@ -149,6 +150,14 @@ function M.start(changes)
   events.periodic(settings.renewal, maintain)
   events.periodic(60, function() seen, seen_before = {}, seen end)
 end
+
+-- Picture -------------------------------------------------------------------------------------
+
+-- The parent of this node in a group: nil at the root, false outside the tree.
+function M.parent(id) return groups[id] ~= nil and groups[id].parent end
+
+-- What `--plot tree` draws: the tree of the first group.
+view.parent = function() return M.parent(M.group("group 1")) end
 
 if package.loaded.scribe then return M end -- required, not run
 

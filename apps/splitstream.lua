@@ -112,6 +112,19 @@ end
 
 function M.finished() return missing == 0 end
 
+-- Picture -------------------------------------------------------------------------------------
+
+-- What `--plot tree` draws: the tree of one stripe; `--plot graph`, those of four.
+view.parent = function() return scribe.parent(stripe("file", 1)) end
+view.links = function()
+  local links = {}
+  for number = 1, 4 do
+    local parent = scribe.parent(stripe("file", number))
+    links[number] = { to = parent, kind = "stripe " .. number }
+  end
+  return links
+end
+
 -- Check ---------------------------------------------------------------------------------------
 
 local cli, proof = require "splay.cli", require "splay.proof"

@@ -127,6 +127,13 @@ local function start()
   events.periodic(p.period, gossip, true) -- ages go on while a dead node is waited for
 end
 
+-- Picture -------------------------------------------------------------------------------------
+
+-- What `--plot graph` draws.
+_G.view = { id = me.id, bits = bits, links = function()
+  return best(me, view, p.shape == "ring" and 2 or 4)
+end }
+
 -- Check ---------------------------------------------------------------------------------------
 
 local crash_time = p.crash > 0 and 20 * p.period or 0

@@ -134,6 +134,8 @@ local function property()
   return half < p.bound, text
 end
 
+assert(#others > 0, "vivaldi needs two nodes: there is no distance to predict")
+
 events.run(function()
   assert(rpc.server(me.port))
   events.sleep(1 + p.period * math.random())

@@ -1,16 +1,26 @@
-//! The controller's command line. Today it makes node lists; it deploys nothing yet.
+//! The controller's command line.
 
-use std::io::{self, BufWriter, ErrorKind, Write as _};
+mod lists;
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::ensure;
+use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand, ValueEnum};
-use splay_protocol::{ListType, Lists, loopback_nodes};
+use splay_controller::api;
+use splay_controller::config::{Config, ConfigError};
+use splay_controller::hub::now_us;
+use splay_controller::secrets::{hash_password, random_password};
+use splay_controller::store::{Store, UserRow};
+use splay_controller::{server, tls};
+use splay_protocol::api::{NewJoinToken, Role, User};
 
 /// Deploys SPLAY jobs over many machines.
 ///
-/// Deployment, that is accepting splayds and running jobs on them, comes in a later version; for
-/// now use `splay run` to run an application on this machine.
+/// `serve` is the controller itself. The other commands work on its data folder, whether it runs or
+/// not. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration.
 #[derive(Debug, Parser)]
 #[command(name = "splay-controller", version, arg_required_else_help = true)]
 struct Arguments {
@@ -20,6 +30,20 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Accept splayds and users, run jobs
+    ///
+    /// The first start makes a certificate and an administrator, `admin`, whose password is printed
+    /// once. SIGTERM and Ctrl-C end it in order; jobs go on and are taken up again at the next start.
+    #[command(
+        after_help = "Examples:\n  splay-controller serve\n  splay-controller serve --data /var/lib/splay --listen 0.0.0.0:8443\n  splay-controller serve --config /etc/splay/controller.toml --database postgres://splay@localhost/splay"
+    )]
+    Serve(Place),
+    /// Join tokens, which let splayds in
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Users
+    #[command(subcommand)]
+    User(UserCommand),
     /// Print the job table each instance of a job receives, one JSON object a line
     ///
     /// The lists depend on the options alone: the same seed gives the same lists everywhere, so
@@ -27,78 +51,257 @@ enum Command {
     #[command(
         after_help = "Examples:\n  splay-controller lists -n 5\n  splay-controller lists -n 100 --list-type random --list-size 10 --seed 7"
     )]
-    Lists(ListArguments),
+    Lists(lists::ListArguments),
 }
 
-#[derive(Debug, clap::Args)]
-struct ListArguments {
-    /// Instances in the job
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    instances: u32,
-    /// Port of the first instance; the others follow
-    #[arg(long, value_name = "PORT", default_value = "20000", value_parser = clap::value_parser!(u16).range(1..))]
-    first_port: u16,
-    /// The first nodes of the job, or random others
-    #[arg(long, value_enum, default_value = "head")]
-    list_type: ListKind,
-    /// Longest list; all nodes when left out
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
-    list_size: Option<u32>,
-    /// What random lists follow from
-    #[arg(long, value_name = "SEED", default_value = "1")]
-    seed: u64,
-    /// Only the table of the instance at this position, counted from 1
-    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u32).range(1..))]
-    position: Option<u32>,
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make a join token and print it
+    #[command(
+        after_help = "Examples:\n  splay-controller token create\n  splay-controller token create --uses 40 --expires 2d --url https://controller.example:8443"
+    )]
+    Create {
+        /// How many splayds may enrol with it
+        #[arg(long, default_value = "1", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        uses: u32,
+        /// How long it is good for: seconds, or with s, m, h, d
+        #[arg(long, default_value = "7d", value_name = "TIME", value_parser = seconds)]
+        expires: f64,
+        /// The controller as splayds reach it; what it was last started with when left out
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Add a user; the password is read from the first line of the input, or made and printed
+    #[command(
+        after_help = "Examples:\n  splay-controller user add ann --role user\n  echo secret-words | splay-controller user add bot --role read-only --password-stdin"
+    )]
+    Add {
+        /// Name
+        name: String,
+        /// What the user may do
+        #[arg(long, value_enum, default_value = "user")]
+        role: RoleName,
+        /// Read the password from standard input
+        #[arg(long)]
+        password_stdin: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Give a user a new password; all sessions and tokens of the user end
+    #[command(after_help = "Examples:\n  splay-controller user passwd admin")]
+    Passwd {
+        /// Name
+        name: String,
+        /// Read the password from standard input
+        #[arg(long)]
+        password_stdin: bool,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum ListKind {
-    Head,
-    Random,
+enum RoleName {
+    Admin,
+    User,
+    ReadOnly,
 }
 
-impl From<ListKind> for ListType {
-    fn from(kind: ListKind) -> ListType {
-        match kind {
-            ListKind::Head => ListType::Head,
-            ListKind::Random => ListType::Random,
+/// Where the controller is.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// Configuration in TOML; flags go over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of database, results and certificate
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// PostgreSQL instead of a file in the data folder
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// Address and port to listen on (serve)
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Certificate chain in PEM (serve)
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Its key in PEM (serve)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+}
+
+impl Place {
+    fn config(&self) -> Result<Config, ConfigError> {
+        let mut config = self.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
+        if let Some(data) = &self.data {
+            config.data.clone_from(data);
         }
+        if self.database.is_some() {
+            config.database.clone_from(&self.database);
+        }
+        config.listen = self.listen.unwrap_or(config.listen);
+        if self.cert.is_some() {
+            (config.cert, config.key) = (self.cert.clone(), self.key.clone());
+        }
+        config.check()?;
+        Ok(config)
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let factor = match text.chars().last() {
+        Some('s') => 1.0,
+        Some('m') => 60.0,
+        Some('h') => 3600.0,
+        Some('d') => 86400.0,
+        _ => 0.0,
+    };
+    let digits = if factor > 0.0 { &text[..text.len() - 1] } else { text };
+    let factor = if factor > 0.0 { factor } else { 1.0 };
+    let amount: f64 =
+        digits.parse().map_err(|_| "a number of seconds, or 30m, 12h, 7d, is expected".to_owned())?;
+    match (1.0..=366.0 * 86400.0).contains(&(amount * factor)) {
+        true => Ok(amount * factor),
+        false => Err("1 s to a year is expected".to_owned()),
     }
 }
 
 fn main() -> ExitCode {
-    let Command::Lists(arguments) = Arguments::parse().command;
-    match print_lists(&arguments) {
+    let result = match Arguments::parse().command {
+        Command::Serve(place) => serve(&place),
+        Command::Token(TokenCommand::Create { uses, expires, url, place }) => {
+            create_token(&place, uses, expires, url)
+        }
+        Command::User(UserCommand::Add { name, role, password_stdin, place }) => {
+            add_user(&place, name, role, password_stdin)
+        }
+        Command::User(UserCommand::Passwd { name, password_stdin, place }) => {
+            set_password(&place, &name, password_stdin)
+        }
+        Command::Lists(arguments) => lists::print_lists(&arguments),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         // The reader has seen enough, for example `| head`.
-        Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if lists::broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "splay-controller: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(if error.is::<ConfigError>() { 3 } else { 1 })
         }
     }
 }
 
-fn print_lists(arguments: &ListArguments) -> anyhow::Result<()> {
-    let nodes = loopback_nodes(arguments.instances, arguments.first_port)?;
-    let lists = Lists::new("list", nodes, arguments.list_type.into(), arguments.list_size, arguments.seed)?;
-    let mut out = BufWriter::new(io::stdout().lock());
-    let positions = match arguments.position {
-        Some(position) => {
-            ensure!(position <= lists.total(), "no position {position}: the job has {}", lists.total());
-            position..=position
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")
+}
+
+fn serve(place: &Place) -> anyhow::Result<()> {
+    let config = place.config()?;
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    server::raise_descriptor_limit();
+    runtime()?.block_on(async {
+        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let running = server::start(config).await?;
+        let mut out = io::stdout().lock();
+        writeln!(out, "listening on {}, reached at {}", running.address, running.url)?;
+        if let Some(password) = &running.first_password {
+            writeln!(out, "user admin, password {password} (shown this once)")?;
         }
-        None => 1..=lists.total(),
-    };
-    for position in positions {
-        let line = serde_json::to_string(&lists.job(position))?;
-        writeln!(out, "{line}")?;
+        out.flush()?;
+        drop(out);
+        let stop = async move {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        };
+        running.until(stop).await?;
+        Ok(())
+    })
+}
+
+async fn open(config: &Config) -> anyhow::Result<Store> {
+    if config.database.is_none() && !config.data.join("controller.db").exists() {
+        bail!("{}: no controller has been started with this data folder", config.data.display());
     }
-    out.flush()?;
+    Ok(Store::open(&config.database_url()).await?)
+}
+
+fn create_token(place: &Place, uses: u32, expires: f64, url: Option<String>) -> anyhow::Result<()> {
+    let config = place.config()?;
+    let known = || std::fs::read_to_string(config.data.join("url")).ok();
+    let url = url.or_else(|| config.url.clone()).or_else(known);
+    let url = url.context("--url is needed: no controller has been started with this data folder")?;
+    let new = NewJoinToken { uses, expires_in: expires, url: Some(url.trim().to_owned()) };
+    api::check_join_token(&new).map_err(anyhow::Error::msg)?;
+    let fingerprint = match &config.cert {
+        Some(_) => String::new(),
+        None => hex::encode(tls::fingerprint_of(&config.data.join("tls/cert.pem"))?),
+    };
+    let made = runtime()?.block_on(async {
+        let store = open(&config).await?;
+        Ok::<_, anyhow::Error>(api::make_join_token(&store, &new, url.trim(), &fingerprint).await?)
+    })?;
+    writeln!(io::stdout(), "{}", made.join)?;
     Ok(())
 }
 
-fn broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+/// From the input, or a new one that is printed.
+fn password(from_input: bool) -> anyhow::Result<(String, bool)> {
+    if !from_input {
+        return Ok((random_password(), true));
+    }
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).context("read the password")?;
+    let password = line.trim_end_matches(['\r', '\n']).to_owned();
+    api::check_password(&password).map_err(anyhow::Error::msg)?;
+    Ok((password, false))
+}
+
+fn add_user(place: &Place, name: String, role: RoleName, from_input: bool) -> anyhow::Result<()> {
+    let config = place.config()?;
+    api::check_name(&name).map_err(anyhow::Error::msg)?;
+    let role = match role {
+        RoleName::Admin => Role::Admin,
+        RoleName::User => Role::User,
+        RoleName::ReadOnly => Role::ReadOnly,
+    };
+    let (password, made) = password(from_input)?;
+    let user = User { name: name.clone(), role, created_at: now_us() as f64 / 1e6 };
+    let row = UserRow { user, password: hash_password(&password) };
+    if !runtime()?.block_on(async { anyhow::Ok(open(&config).await?.add_user(&row).await?) })? {
+        bail!("there is a user `{name}` already");
+    }
+    if made {
+        writeln!(io::stdout(), "{password}")?;
+    }
+    Ok(())
+}
+
+fn set_password(place: &Place, name: &str, from_input: bool) -> anyhow::Result<()> {
+    let config = place.config()?;
+    let (password, made) = password(from_input)?;
+    runtime()?.block_on(async {
+        let store = open(&config).await?;
+        if store.user(name).await?.is_none() {
+            bail!("there is no user `{name}`");
+        }
+        Ok(store.change_user(name, None, Some(hash_password(&password))).await?)
+    })?;
+    if made {
+        writeln!(io::stdout(), "{password}")?;
+    }
+    Ok(())
 }

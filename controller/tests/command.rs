@@ -59,12 +59,3 @@ fn ports_beyond_the_last_are_refused() {
         .code(1)
         .stderr(predicate::str::contains("no position 4"));
 }
-
-#[test]
-fn help_says_that_deployment_comes_later() {
-    cargo_bin_cmd!("splay-controller")
-        .arg("--help")
-        .assert()
-        .success()
-        .stdout(predicate::str::contains("comes in a later version"));
-}

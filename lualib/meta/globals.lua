@@ -54,6 +54,18 @@ job.total = nil
 ---@type string
 job.ref = nil
 
+--- Name of the job on a testbed.
+---
+--- `job.name  --> nil`
+---@type string?
+job.name = nil
+
+--- What the user set when submitting the job, by name; empty where nothing was set.
+---
+--- `type(job.env)  --> "table"`
+---@type table<string, string>
+job.env = nil
+
 --- How `nodes` was chosen: the first of the job's list, or random others.
 ---
 --- `job.list_type  --> "head"`
@@ -73,11 +85,22 @@ job.list_type = nil
 ---@type splay.Nodes
 job.nodes = nil
 
---- The nodes given to this instance, as an array: an older form of `job.nodes()`.
+--- The nodes that are there now, where nodes come and go; otherwise those of `job.nodes`.
+--- `job.nodes()` gives the same.
 ---
 --- `#job.get_live_nodes()  --> 3`
 ---@return splay.Node[]
 function job.get_live_nodes() end
+
+--- Set by a program that wants to leave in order: called in a thread of its own when the instance
+--- is to go, with a few seconds to do so.
+---
+--- ```lua
+--- function job.on_stop() print("goodbye") end
+--- job.on_stop()  --> nothing
+--- ```
+---@type fun()?
+job.on_stop = nil
 
 --- The module `splay.events`.
 ---

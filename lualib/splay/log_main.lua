@@ -59,6 +59,9 @@ local labels = { "D: ", "N: ", "W: ", "E: ", "" }
 ---@param line string
 M.global_out = require("splay.out").print()
 
+-- Lines on standard output keep their level, for whoever collects them.
+local plain_out, mark = M.global_out, require("splay.base_core").level
+
 --- Makes the line of a message: label of the level, values separated by four blanks.
 ---
 --- `log.global_write(3, "a", nil)  --> "W: a    nil"`
@@ -106,7 +109,13 @@ local function emit(level, self, ...)
   local prefix = self.prefix
   if prefix then line = prefix .. " " .. line end
   local out = self.out or M.global_out
-  out(line)
+  if out == plain_out then
+    mark(level)
+    out(line)
+    mark(0)
+  else
+    out(line)
+  end
   return true
 end
 

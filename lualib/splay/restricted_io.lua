@@ -29,6 +29,8 @@ local M = {}
 ---@field max_size integer? bytes of all files
 ---@field max_files integer?
 ---@field clean boolean? delete the files of earlier runs
+---@field limit nil|fun(limit: string, reached: integer) told when a limit refuses something
+---@field result nil|fun(name: string) told of files under `results/`
 ---@field hashes string[]? of the files that are there, from a host that lists the folder itself:
 --- then there is no index
 
@@ -42,6 +44,18 @@ local files, used, descriptors = 0, 0, 0
 local states = setmetatable({}, { __mode = "k" })
 local default_input, default_output
 local temporary = 0
+
+-- A limit refuses something: the host is told.
+local function met(limit, reached, reason)
+  if settings.limit then settings.limit(limit, reached) end
+  return nil, reason
+end
+
+-- A file has that name now: the host is told of those it is to fetch.
+local function named(record, name)
+  record.name = name
+  if settings.result and sub(name, 1, 8) == "results/" then settings.result(name) end
+end
 
 local function path_of(hash) return settings.directory .. "/pfs_" .. hash end
 
@@ -101,8 +115,7 @@ local function forget(hash)
   local record = records[hash]
   if not record then return end
   records[hash] = nil
-  files = files - 1
-  record.doomed = true
+  files, record.doomed = files - 1, true
   for _, state in pairs(states) do
     if state.record == record then return end
   end
@@ -218,29 +231,27 @@ function M.open(name, mode)
   local limit = settings.max_file_descriptors
   if limit and descriptors >= limit then
     recount()
-    if descriptors >= limit then return nil, "Maximum file descriptors reached" end
+    local reason = "Maximum file descriptors reached"
+    if descriptors >= limit then return met("max_file_descriptors", limit + 1, reason) end
   end
-  local hash = md5(name)
+  local hash, kind = md5(name), sub(mode, 1, 1)
   local record = records[hash]
-  local kind = sub(mode, 1, 1)
   if not record then
     if kind == "r" then return nil, failed end
     if settings.max_files and files >= settings.max_files then
-      return nil, "Maximum number of files reached."
+      return met("max_files", files + 1, "Maximum number of files reached.")
     end
   end
   local handle = real_open(path_of(hash), mode)
   if not handle then return nil, failed end
   if not record then
     record = { size = 0 }
-    records[hash] = record
-    files = files + 1
+    records[hash], files = record, files + 1
     note("+", hash)
   elseif kind == "w" then
-    used = used - record.size
-    record.size = 0
+    used, record.size = used - record.size, 0
   end
-  record.name = name
+  named(record, name)
   return wrap(handle, record, 0, kind == "a")
 end
 
@@ -272,15 +283,14 @@ function File:write(...)
   local limit = settings.max_size
   if limit and growth > 0 and used + growth > limit then
     recount()
-    if used + growth > limit then return nil, "No disk space" end
+    if used + growth > limit then return met("max_size", used + growth, "No disk space") end
   end
   local ok, reason, code = state.handle:write(unpack(parts, 1, n))
   if not ok then
     state.position = nil
     return nil, reason, code
   end
-  state.position = position + length
-  record.size, used = record.size + growth, used + growth
+  state.position, record.size, used = position + length, record.size + growth, used + growth
   return true
 end
 
@@ -383,9 +393,7 @@ function File:close()
   return true
 end
 
-local function standard(which)
-  return settings and not settings.no_std and real[which] or nil
-end
+local function standard(which) return settings and not settings.no_std and real[which] or nil end
 
 local function as_file(value, mode)
   if type(value) ~= "string" then return value end
@@ -437,7 +445,6 @@ end
 ---@param ... string|number formats, as of Lua
 ---@return any ... one value for each format, nil at the end
 function M.read(...) return of_default("read", M.input(), ...) end
-
 --- Writes to the default output.
 ---
 --- `io.output("out")`
@@ -448,7 +455,6 @@ function M.read(...) return of_default("read", M.input(), ...) end
 ---@return boolean? ok
 ---@return string? reason
 function M.write(...) return of_default("write", M.output(), ...) end
-
 --- Flushes the default output.
 ---
 --- `io.output("out")`
@@ -458,7 +464,6 @@ function M.write(...) return of_default("write", M.output(), ...) end
 ---@return boolean? ok
 ---@return string? reason
 function M.flush() return of_default("flush", M.output()) end
-
 --- Closes a file, or the default output.
 ---
 --- `io.output("out")`
@@ -497,8 +502,7 @@ function M.lines(name, ...)
     if not file then return nil end
     local line, reason = next_line()
     if line == nil then
-      file:close()
-      file = nil
+      file = file:close() and nil
       if reason then error(reason, 2) end
     end
     return line
@@ -562,7 +566,7 @@ function M.rename(old, new)
   if not ok then return nil, old .. ": cannot rename" end
   forget(to)
   records[from], records[to] = nil, record
-  record.name = new
+  named(record, new)
   note("+", to)
   note("-", from)
   return true

@@ -78,9 +78,9 @@ local os = {
 
 -- Globals ------------------------------------------------------------------------------------
 
-local kept = " _G _VERSION job print assert collectgarbage error gcinfo getfenv getmetatable ipairs"
-  .. " loadstring next pairs pcall rawequal rawget rawset select setfenv setmetatable tonumber"
-  .. " tostring type unpack xpcall string table math coroutine bit "
+local kept = " _G _VERSION arg job print assert collectgarbage error gcinfo getfenv"
+  .. " getmetatable ipairs loadstring next pairs pcall rawequal rawget rawset select setfenv"
+  .. " setmetatable tonumber tostring type unpack xpcall string table math coroutine bit "
 for name in pairs(G) do
   if not kept:find(" " .. name .. " ", 1, true) then G[name] = nil end
 end

@@ -1,7 +1,6 @@
 --- What a program finds of the world where time is virtual: every clock is the simulation's, the
 --- time zone is UTC, there is no environment. Run once, before the program. What other programs
---- answer (`os.execute`, `io.popen`) is their own affair: a run that asks them repeats itself as
---- far as they do.
+--- answer (`os.execute`, `io.popen`) is their own affair: a run repeats itself as far as they do.
 
 local core = require "splay.misc_core"
 local date, floor = os.date, math.floor

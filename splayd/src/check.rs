@@ -62,11 +62,13 @@ pub struct Report {
     pub facts: Facts,
     /// The judgements, in a fixed order.
     pub findings: Vec<Finding>,
+    /// Confinement of jobs that cannot be applied as configured, a text each.
+    pub degraded: Vec<String>,
 }
 
 impl Report {
     /// Judges the facts.
-    pub fn new(facts: Facts, workload: Workload) -> Report {
+    pub fn new(facts: Facts, workload: Workload, degraded: Vec<String>) -> Report {
         let findings = vec![
             kernel(&facts),
             cores(&facts),
@@ -76,7 +78,7 @@ impl Report {
             cgroup(&facts),
         ];
         let fit = findings.iter().all(|finding| finding.status != Status::Missing);
-        Report { fit, workload, facts, findings }
+        Report { fit, workload, facts, findings, degraded }
     }
 }
 
@@ -177,6 +179,9 @@ impl fmt::Display for Report {
             let line = format!("{name:<12} {status:<8} {found:<width$}  {note}");
             writeln!(f, "{}", line.trim_end())?;
         }
+        for lacking in &self.degraded {
+            writeln!(f, "confinement  degraded {lacking}")?;
+        }
         let verdict = if self.fit { "can" } else { "cannot" };
         writeln!(f, "This machine {verdict} host {} instances.", self.workload.instances)
     }
@@ -204,7 +209,8 @@ mod tests {
     }
 
     fn judge(facts: Facts, instances: u32) -> Report {
-        Report::new(facts, Workload { instances: NonZeroU32::new(instances).unwrap() })
+        let workload = Workload { instances: NonZeroU32::new(instances).unwrap() };
+        Report::new(facts, workload, Vec::new())
     }
 
     fn status(report: &Report, name: &str) -> Status {

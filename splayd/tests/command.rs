@@ -4,12 +4,30 @@ use assert_cmd::cargo::cargo_bin_cmd;
 use predicates::prelude::*;
 
 #[test]
-fn help_says_that_deployment_comes_later() {
-    cargo_bin_cmd!("splayd")
-        .arg("--help")
-        .assert()
-        .success()
-        .stdout(predicate::str::contains("comes in a later version").and(predicate::str::contains("check")));
+fn help_names_the_commands_and_hides_the_worker() {
+    let has = |text: &'static str| predicate::str::contains(text);
+    let names = has("check").and(has("join")).and(has("run")).and(has("Exit status"));
+    cargo_bin_cmd!("splayd").arg("--help").assert().success().stdout(names.and(has("jobd").not()));
+}
+
+#[test]
+fn what_is_wrong_is_told_in_a_line_with_its_own_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s.toml");
+    std::fs::write(&file, "name = \"n\"\nprots = \"1-2\"\n").unwrap();
+    let line =
+        |text: &'static str| predicate::str::contains(text).and(predicate::str::contains('\n').count(1));
+    let run = || {
+        let mut command = cargo_bin_cmd!("splayd");
+        command.arg("run").arg("--data-directory").arg(folder.path().join("data"));
+        command
+    };
+    run().arg("--config").arg(&file).assert().code(3).stderr(line("s.toml:2: unknown field `prots`"));
+    cargo_bin_cmd!("splayd").args(["check", "--config"]).arg(&file).assert().code(3);
+    run().args(["--config", "/nowhere"]).assert().code(3).stderr(line("read configuration `/nowhere`"));
+    run().args(["--ports", "9-1"]).assert().code(3).stderr(line("--ports: `9-1` is not FIRST-LAST"));
+    run().args(["--join", "hello"]).assert().code(3).stderr(line("a join token begins with"));
+    run().assert().code(1).stderr(line("has not joined a controller"));
 }
 
 #[test]

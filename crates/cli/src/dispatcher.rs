@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, TryRecvError};
 use splay_runtime::host::{Report, Usage};
 
-use crate::engine::Engine;
+use crate::engine::{Churned, Engine};
 use crate::event::{Ending, Event, StopCause, What};
 use crate::failure::Failure;
 use crate::ledger::Ledger;
@@ -24,6 +24,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub enum Input {
     /// A worker's report.
     Report(Report),
+    /// An event of churn was carried out.
+    Churned(Churned),
     /// A worker has ended, because it has no instance left or because it broke down.
     WorkerDone {
         /// Its error or panic.
@@ -186,6 +188,12 @@ impl Dispatcher {
         match input {
             Input::Report(report) => {
                 vec![self.publish(Event::from_report(report, self.plan.start, &self.plan.sources))]
+            }
+            Input::Churned(Churned { event, at, applied }) => {
+                let late = at.saturating_sub(event.at);
+                let what =
+                    What::Churn { instance: event.node, action: event.action, due: event.at, late, applied };
+                vec![self.publish(Event { at, what })]
             }
             Input::Interrupt => match self.phase {
                 Phase::Running => self.stop(StopCause::Interrupted, now),

@@ -2,6 +2,7 @@
 //! and never move. Commands go to a worker through a channel and a wake-up; reports of all come
 //! back through one channel. The only place that knows the runtime's worker.
 
+mod follow;
 mod prompts;
 
 use std::any::Any;
@@ -15,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+use splay_protocol::{Job, Lists};
 use splay_runtime::host::{EndReason, InstanceConfig, InstanceNumber, Report, Stream, WorkerConfig};
 use splay_runtime::real::{RealDriver, Waker};
 use splay_runtime::vm::Interrupter;
@@ -26,6 +28,9 @@ use crate::failure::{Failure, STATUS_INTERRUPTED};
 use crate::interrupt;
 pub use prompts::{Command, Prompts};
 
+pub use follow::{Churn, Churned};
+use follow::{Share, follow};
+
 /// What the workers are to do.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -35,12 +40,19 @@ pub struct EngineConfig {
     pub instances: u32,
     /// What holds for all instances of a worker.
     pub worker: WorkerConfig,
+    /// What each instance is told of the others.
+    pub lists: Lists,
+    /// When instances start and stop; `None`: all start at once and stay.
+    pub churn: Option<Churn>,
     /// Instances live on when they have nothing to run: their user is at a prompt.
     pub keep: bool,
 }
 
-/// Tells how an instance is set up.
-type Configure = dyn Fn(InstanceNumber) -> InstanceConfig + Send + Sync;
+/// Tells how an instance is set up: of its job, and of how often it has started before.
+type Configure = dyn Fn(Job, u32) -> InstanceConfig + Send + Sync;
+
+/// Hears what workers report, on their threads.
+type Tell = dyn Fn(Input) + Send + Sync;
 
 /// The running workers. They end by themselves when their instances have; dropping this
 /// leaves them alone.
@@ -61,17 +73,18 @@ impl Engine {
     /// Starts the workers, which start their instances.
     pub fn start(
         config: EngineConfig,
-        configure: impl Fn(InstanceNumber) -> InstanceConfig + Send + Sync + 'static,
-        inputs: Sender<Input>,
+        configure: impl Fn(Job, u32) -> InstanceConfig + Send + Sync + 'static,
+        tell: impl Fn(Input) + Send + Sync + 'static,
     ) -> Result<Engine, Failure> {
         let configure: Arc<Configure> = Arc::new(configure);
+        let tell: Arc<Tell> = Arc::new(tell);
         let start = |index: u32| {
             let (commands, commanded) = crossbeam_channel::unbounded();
             let interrupter = Arc::new(OnceLock::new());
             let keep = config.keep.then(|| interrupter.clone());
             let (ready, became_ready) = crossbeam_channel::bounded(1);
             let configure = configure.clone();
-            let inputs = inputs.clone();
+            let tell = tell.clone();
             let config = config.clone();
             let body = move || {
                 let driver = match RealDriver::new() {
@@ -79,14 +92,20 @@ impl Engine {
                     Err(error) => return drop(ready.send(Err(error))),
                 };
                 let _ = ready.send(Ok(driver.waker()));
-                let mine = (index + 1..=config.instances).step_by(config.workers as usize);
-                let worker = Worker::new(Box::new(driver), config.worker, reports_to(inputs.clone()));
-                let work = AssertUnwindSafe(|| work(worker, mine, &*configure, keep, &commanded));
+                let worker = Worker::new(Box::new(driver), config.worker, reports_to(tell.clone()));
+                let (share, lists) = (Share { index, workers: config.workers }, &config.lists);
+                let work = AssertUnwindSafe(|| match &config.churn {
+                    Some(churn) => follow(worker, share, churn, lists, &*configure, &commanded, &*tell),
+                    None => {
+                        let mine = (index + 1..=config.instances).step_by(config.workers as usize);
+                        work(worker, mine, |number| configure(lists.job(number), 0), keep, &commanded)
+                    }
+                });
                 let outcome = match catch_unwind(work) {
                     Ok(outcome) => outcome.map_err(|error| error.to_string()),
                     Err(panic) => Err(panic_text(&*panic)),
                 };
-                let _ = inputs.send(Input::WorkerDone { outcome });
+                tell(Input::WorkerDone { outcome });
             };
             let name = format!("worker-{}", index + 1);
             thread::Builder::new().name(name).spawn(body).map_err(Failure::Worker)?;
@@ -112,16 +131,15 @@ impl Engine {
     }
 }
 
-fn reports_to(inputs: Sender<Input>) -> Box<dyn FnMut(Report)> {
-    // Once the dispatcher is gone, the process is about to end: nobody needs the report.
-    Box::new(move |report| drop(inputs.send(Input::Report(report))))
+fn reports_to(tell: Arc<Tell>) -> Box<dyn FnMut(Report)> {
+    Box::new(move |report| tell(Input::Report(report)))
 }
 
 /// One worker's life.
 fn work(
     mut worker: Worker,
     mine: impl Iterator<Item = InstanceNumber>,
-    configure: &Configure,
+    configure: impl Fn(InstanceNumber) -> InstanceConfig,
     keep: Option<Arc<OnceLock<Interrupter>>>,
     commands: &Receiver<Command>,
 ) -> std::io::Result<()> {
@@ -207,7 +225,7 @@ pub fn run_alone(config: InstanceConfig, told: Alone<'_>) -> Result<EndReason, F
             Some(Report::Ended { reason, .. }) => return Ok(reason),
             Some(Report::Output { stream, line, .. }) => (told.line)(stream, &line),
             Some(Report::ThreadDied { error, .. }) => (told.thread_died)(&error),
-            Some(Report::Started { .. }) => {}
+            Some(Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. }) => {}
             None if interrupted.load(Ordering::Relaxed) => worker.stop(ALONE),
             None => {
                 worker.step(None).map_err(Failure::Worker)?;
@@ -236,7 +254,7 @@ pub fn run_virtual(
             Some(Report::Ended { reason, .. }) => return Ok((Some(reason), worker.now())),
             Some(Report::Output { stream, line, .. }) => (told.line)(stream, &line),
             Some(Report::ThreadDied { error, .. }) => (told.thread_died)(&error),
-            Some(Report::Started { .. }) => {}
+            Some(Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. }) => {}
             None if worker.now() >= limit => return Ok((None, limit)),
             None => {
                 worker.step(Some(limit)).map_err(Failure::Worker)?;

@@ -5,7 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+use splay_protocol::churn::Action;
 use splay_runtime::host::{EndReason, InstanceNumber, Report, Stream, Usage};
+use splay_runtime::view::View;
 
 use crate::trace::Sources;
 
@@ -49,6 +51,15 @@ pub enum What {
         /// It ran longer than the slice.
         cut: bool,
     },
+    /// What an instance showed of itself at its end. Kept in view.json, and not among the events
+    /// that are written.
+    #[serde(skip)]
+    Viewed {
+        /// Which instance.
+        instance: InstanceNumber,
+        /// Its global `view`.
+        view: Box<View>,
+    },
     /// An instance is gone.
     Ended {
         /// Which instance.
@@ -58,6 +69,21 @@ pub enum What {
         /// What it used.
         #[serde(serialize_with = "usage_fields")]
         usage: Usage,
+    },
+    /// An event of churn was carried out.
+    Churn {
+        /// Which instance.
+        instance: InstanceNumber,
+        /// What happens to it.
+        action: Action,
+        /// When it was to happen, from the start of the run.
+        #[serde(serialize_with = "seconds")]
+        due: Duration,
+        /// How much later it was done.
+        #[serde(serialize_with = "seconds")]
+        late: Duration,
+        /// Whether there was something to do: not where the instance had ended by itself.
+        applied: bool,
     },
     /// All instances were told to stop.
     Stopping {
@@ -89,7 +115,7 @@ pub enum Ending {
     },
     /// It ran out of its memory.
     Memory,
-    /// It was stopped with the whole run.
+    /// It was stopped: with the whole run, or by churn.
     Stopped,
     /// It did not stop when told to, or its worker broke down.
     Lost,
@@ -174,10 +200,17 @@ impl Event {
     pub fn from_report(report: Report, start: Duration, sources: &Sources) -> Event {
         let (at, what) = match report {
             Report::Started { instance, at } => (at, What::Started { instance }),
-            Report::Output { instance, at, stream, line } => (at, What::Output { instance, stream, line }),
+            Report::Output { instance, at, stream, level: _, line } => {
+                (at, What::Output { instance, stream, line })
+            }
+            Report::Limit { instance, at, limit, allowed, reached } => {
+                let line = format!("[splay] {limit}: {allowed} allowed, {reached} refused").into_bytes();
+                (at, What::Output { instance, stream: Stream::Err, line })
+            }
             Report::ThreadDied { instance, at, error, cut } => {
                 (at, What::ThreadDied { instance, error: sources.point(&error), cut })
             }
+            Report::Viewed { instance, at, view } => (at, What::Viewed { instance, view }),
             Report::Ended { instance, at, reason, usage } => {
                 let reason = match reason {
                     EndReason::Error(message) => EndReason::Error(sources.point(&message)),
@@ -258,6 +291,20 @@ mod tests {
         assert_eq!(
             json(What::Stopping { cause: StopCause::TimeLimit }),
             r#"{"at":1.500001,"event":"stopping","cause":"time_limit"}"#
+        );
+        let churn = What::Churn {
+            instance: 2,
+            action: Action::Leave,
+            due: Duration::from_millis(1500),
+            late: Duration::from_micros(250),
+            applied: true,
+        };
+        assert_eq!(
+            json(churn),
+            concat!(
+                r#"{"at":1.500001,"event":"churn","instance":2,"action":"leave","due":1.5,"late":0.00025,"#,
+                r#""applied":true}"#
+            )
         );
         let ending = Ending::Exit { status: 3 };
         assert_eq!(

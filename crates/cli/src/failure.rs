@@ -1,13 +1,15 @@
 //! What makes a command give up: one line each, and an exit status that tells them apart.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use splay_protocol::ListError;
+use splay_protocol::churn::SourceError;
 use splay_runtime::program::ProgramError;
 
 use crate::excerpt::excerpt;
+use crate::plot::{Kind, PlotError};
 
 /// An instance of a run failed.
 pub const STATUS_INSTANCE_FAILED: u8 = 1;
@@ -21,10 +23,10 @@ Exit status:
   1    an instance failed: error, exit with another status than 0, or memory limit;
        or a thread died of an uncaught error, however its instance ended
   2    the command line is wrong
-  3    the application's file, or another it needs, is missing or unreadable
-  4    the application's file is not valid Lua, or a topology's file not a valid topology
+  3    the application's file, that of --churn or of a topology is missing or unreadable
+  4    the application's file is not valid Lua, or that of --churn or of a topology is wrong
   5    the machine cannot host it: a port is taken, or too few file descriptors
-  6    results or output cannot be written
+  6    results, a picture or output cannot be written
   70   a worker broke down (a bug in splay)
   130  interrupted";
 
@@ -95,6 +97,22 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A file of the user's is wrong.
+    #[error("{}:{error}\n{}", path.display(), error.excerpt())]
+    Source {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        error: SourceError,
+    },
+    /// A file cannot be read.
+    #[error("{}", unreadable(path, source))]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// There is nothing by the name asked for.
     #[error("{0}")]
     NotFound(String),
@@ -125,6 +143,22 @@ pub enum Failure {
         /// What is wrong, and with which element.
         problem: String,
     },
+    /// What a run showed cannot be read.
+    #[error("read what the run showed, `{path}`: {source}")]
+    View {
+        /// Its view.json.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is nothing for a picture.
+    #[error("no {} drawn: {source}", kind.name())]
+    Plot {
+        /// Which one.
+        kind: Kind,
+        /// Why.
+        source: PlotError,
+    },
     /// The standard output cannot be written.
     #[error("write to standard output: {0}")]
     Output(#[source] io::Error),
@@ -146,11 +180,13 @@ impl Failure {
             | Failure::Folder { .. }
             | Failure::Recording { .. }
             | Failure::Topology { .. }
+            | Failure::View { .. }
             | Failure::Input(_)
+            | Failure::Read { .. }
             | Failure::Unreachable(_) => 3,
-            Failure::Program(_) | Failure::TopologyInvalid { .. } => 4,
+            Failure::Program(_) | Failure::Source { .. } | Failure::TopologyInvalid { .. } => 4,
             Failure::PortTaken { .. } | Failure::Port { .. } | Failure::Descriptors { .. } => 5,
-            Failure::Write { .. } | Failure::Output(_) => 6,
+            Failure::Write { .. } | Failure::Plot { .. } | Failure::Output(_) => 6,
             Failure::Worker(_) => STATUS_BROKEN,
         }
     }
@@ -176,14 +212,22 @@ pub fn complain(message: &str) {
     let _ = writeln!(io::stderr(), "splay: {message}");
 }
 
+/// Why a file cannot be read, in the words of a user.
+fn unreadable(path: &Path, source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::NotFound => format!("no such file: {}", path.display()),
+        io::ErrorKind::IsADirectory => format!("is a folder, not a file: {}", path.display()),
+        _ => format!("cannot read {}: {source}", path.display()),
+    }
+}
+
 /// The program error in the words of a user; a syntax error with the line it is on.
 fn explain(error: &ProgramError) -> String {
     match error {
-        ProgramError::Read { path, source } => match source.kind() {
-            io::ErrorKind::NotFound => format!("no such file: {}", path.display()),
-            io::ErrorKind::IsADirectory => format!("is a folder, not a Lua file: {}", path.display()),
-            _ => format!("cannot read {}: {source}", path.display()),
-        },
+        ProgramError::Read { path, source } if source.kind() == io::ErrorKind::IsADirectory => {
+            format!("is a folder, not a Lua file: {}", path.display())
+        }
+        ProgramError::Read { path, source } => unreadable(path, source),
         ProgramError::Syntax { message } => match source_line(message) {
             Some((number, line)) => {
                 let shown = excerpt(number, &line, None);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use splay_protocol::churn::stats::Distribution;
 use splay_runtime::host::{InstanceNumber, Usage};
 
 use crate::event::{Ending, Event, StopCause, What};
@@ -11,11 +12,15 @@ use crate::failure::{STATUS_BROKEN, STATUS_INSTANCE_FAILED, STATUS_INTERRUPTED};
 /// What is known about one instance.
 #[derive(Debug, Clone, Default)]
 pub struct Entry {
-    /// When it started.
+    /// When it started, the last time.
     pub started: Option<Duration>,
-    /// When it ended, and how.
+    /// When it ended, and how; `None` again when it starts anew.
     pub ended: Option<(Duration, Ending)>,
-    /// What it had used at its end.
+    /// How often it started.
+    pub starts: u32,
+    /// How it failed, the first time.
+    pub failure: Option<Ending>,
+    /// What it had used at its ends, all together; memory: at the last.
     pub usage: Usage,
     /// Lines it wrote.
     pub lines: u64,
@@ -37,6 +42,7 @@ pub struct Ledger {
     cause: Option<StopCause>,
     broken: bool,
     latest: Duration,
+    late: Vec<f64>,
 }
 
 impl Ledger {
@@ -52,6 +58,7 @@ impl Ledger {
             cause: None,
             broken: false,
             latest: Duration::ZERO,
+            late: Vec::new(),
         }
     }
 
@@ -60,7 +67,11 @@ impl Ledger {
         self.latest = self.latest.max(event.at);
         match &event.what {
             What::Started { instance } => {
-                self.entry(*instance).started = Some(event.at);
+                let entry = self.entry(*instance);
+                entry.started = Some(event.at);
+                entry.starts += 1;
+                let ended_well = entry.ended.take().is_some() && entry.failure.is_none();
+                self.exited -= u32::from(ended_well);
                 self.up += 1;
             }
             What::Output { instance, .. } => {
@@ -76,16 +87,24 @@ impl Ledger {
             What::Ended { instance, ending, usage } => {
                 let entry = self.entry(*instance);
                 let was_up = entry.started.is_some();
-                entry.usage = *usage;
+                entry.usage = Usage { memory_bytes: usage.memory_bytes, ..sum(&entry.usage, usage) };
                 if entry.ended.replace((event.at, ending.clone())).is_none() {
+                    let failed_before = entry.failure.is_some();
+                    if ending.failed() {
+                        entry.failure.get_or_insert_with(|| ending.clone());
+                    }
+                    let failed = entry.failure.is_some();
                     self.up -= u32::from(was_up);
-                    *if ending.failed() { &mut self.failed } else { &mut self.exited } += 1;
+                    self.failed += u32::from(failed && !failed_before);
+                    self.exited += u32::from(!failed);
                 }
             }
             What::Stopping { cause } => {
                 self.cause.get_or_insert(*cause);
             }
+            What::Churn { late, .. } => self.late.push(late.as_secs_f64()),
             What::WorkerBroke { .. } => self.broken = true,
+            What::Viewed { .. } => {}
         }
     }
 
@@ -119,7 +138,18 @@ impl Ledger {
         self.exited
     }
 
-    /// Instances that failed.
+    /// Instances that have not started.
+    pub fn never_started(&self) -> u32 {
+        let never = |entry: &&Entry| entry.starts == 0 && entry.ended.is_none();
+        self.entries.iter().filter(never).count() as u32
+    }
+
+    /// How late events of churn were, in seconds; `None`: there were none.
+    pub fn lateness(&self) -> Option<Distribution> {
+        Distribution::of(self.late.clone())
+    }
+
+    /// Instances that failed, at least once.
     pub fn failed(&self) -> u32 {
         self.failed
     }
@@ -154,15 +184,7 @@ impl Ledger {
 
     /// What all instances used together.
     pub fn usage(&self) -> Usage {
-        self.entries.iter().fold(Usage::default(), |sum, Entry { usage, .. }| Usage {
-            cpu: sum.cpu + usage.cpu,
-            memory_bytes: sum.memory_bytes + usage.memory_bytes,
-            sent_bytes: sum.sent_bytes + usage.sent_bytes,
-            received_bytes: sum.received_bytes + usage.received_bytes,
-            calls_made: sum.calls_made + usage.calls_made,
-            calls_served: sum.calls_served + usage.calls_served,
-            thread_errors: sum.thread_errors + usage.thread_errors,
-        })
+        self.entries.iter().fold(Usage::default(), |total, entry| sum(&total, &entry.usage))
     }
 
     /// The command's exit status. A thread that died of an uncaught error counts: an instance whose
@@ -174,6 +196,18 @@ impl Ledger {
             _ if self.failed > 0 || self.thread_errors > 0 => STATUS_INSTANCE_FAILED,
             _ => 0,
         }
+    }
+}
+
+fn sum(a: &Usage, b: &Usage) -> Usage {
+    Usage {
+        cpu: a.cpu + b.cpu,
+        memory_bytes: a.memory_bytes + b.memory_bytes,
+        sent_bytes: a.sent_bytes + b.sent_bytes,
+        received_bytes: a.received_bytes + b.received_bytes,
+        calls_made: a.calls_made + b.calls_made,
+        calls_served: a.calls_served + b.calls_served,
+        thread_errors: a.thread_errors + b.thread_errors,
     }
 }
 
@@ -217,6 +251,23 @@ mod tests {
         let endings: Vec<_> = ledger.endings().into_iter().collect();
         let expected = [("error", 1), ("exit 9", 1), ("finished", 1), ("never started", 1)];
         assert_eq!(endings, expected.map(|(label, count)| (label.to_owned(), count)));
+    }
+
+    #[test]
+    fn instances_that_come_back_count_once() {
+        let mut ledger = Ledger::new(2);
+        let start = |ledger: &mut Ledger| apply(ledger, What::Started { instance: 1 });
+        start(&mut ledger);
+        end(&mut ledger, 1, Ending::Stopped);
+        start(&mut ledger);
+        assert_eq!((ledger.up(), ledger.exited(), ledger.failed()), (1, 0, 0));
+        end(&mut ledger, 1, Ending::Memory);
+        start(&mut ledger);
+        end(&mut ledger, 1, Ending::Stopped);
+        // It is up no more, and failed it has.
+        assert_eq!((ledger.up(), ledger.exited(), ledger.failed(), ledger.never_started()), (0, 0, 1, 1));
+        assert_eq!((ledger.status(), ledger.usage().sent_bytes), (STATUS_INSTANCE_FAILED, 30));
+        assert!(ledger.unfinished().is_empty() && ledger.lateness().is_none());
     }
 
     #[test]

@@ -7,10 +7,12 @@ use std::time::Duration;
 use serde::Serialize;
 use splay_protocol::ListType;
 
+use crate::churn::{Loaded, Origin};
 use crate::command::run::{Jit, RunArgs};
 use crate::event::seconds;
 use crate::failure::Failure;
 use crate::network_options::NetworkOptions;
+use crate::plot::Kind;
 use crate::quantity::{InstanceSet, duration_text};
 
 /// LuaJIT's compiler pays off where a state runs long; its machine code costs memory in each of
@@ -48,6 +50,13 @@ pub struct Options {
     pub list_size: Option<u32>,
     /// What all randomness of the run follows from.
     pub seed: u64,
+    /// File that says when instances start and stop.
+    pub churn: Option<PathBuf>,
+    /// What a script's random choices follow from; a trace has none.
+    pub churn_seed: Option<u64>,
+    /// How long an instance that leaves gracefully may take.
+    #[serde(rename = "grace_seconds", serialize_with = "crate::event::seconds")]
+    pub grace: Duration,
     /// When everything is stopped.
     #[serde(rename = "for_seconds")]
     #[serde(serialize_with = "optional_seconds")]
@@ -64,6 +73,8 @@ pub struct Options {
     pub slice: Option<Duration>,
     /// Lua heap limit of an instance.
     pub max_memory_bytes: Option<u64>,
+    /// Pictures of the overlay that are drawn at the end.
+    pub plot: Vec<Kind>,
     /// The program's arguments.
     pub arguments: Vec<String>,
     /// What a simulated run has besides; `None`: a real one.
@@ -84,8 +95,9 @@ pub struct Simulated {
 
 impl Options {
     /// Fills in what was left open and refuses what cannot be.
-    pub fn resolve(args: &RunArgs) -> Result<Options, Failure> {
-        check_only(args.only.as_ref(), args.instances)?;
+    pub fn resolve(args: &RunArgs, churn: Option<&Loaded>) -> Result<Options, Failure> {
+        let instances = churn.map_or(args.instances, |churn| churn.trace.nodes());
+        check_only(args.only.as_ref(), instances)?;
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         let name = args.app.file_stem().map_or("app".into(), |stem| stem.to_string_lossy());
         let mut options = Options {
@@ -94,22 +106,29 @@ impl Options {
             working_directory: std::env::current_dir().ok(),
             app: args.app.clone(),
             name: name.into_owned(),
-            instances: args.instances,
+            instances,
             first_port: args.first_port.unwrap_or(DEFAULT_FIRST_PORT),
             list_type: args.list_type.into(),
             list_size: args.list_size.filter(|&size| size > 0),
             // 32 random bits: enough to differ, short enough to retype.
             seed: args.seed.unwrap_or_else(|| rand::random::<u32>().into()),
+            churn: args.churn.clone(),
+            churn_seed: churn.and_then(|churn| match churn.origin {
+                Origin::Script { seed, .. } => Some(seed),
+                Origin::Trace => None,
+            }),
+            grace: args.grace,
             time_limit: args.time_limit,
             sandbox: args.sandbox,
-            workers: args.workers.unwrap_or(cores).min(args.instances),
+            workers: args.workers.unwrap_or(cores).min(instances),
             jit: match args.jit {
                 Jit::On => true,
                 Jit::Off => false,
-                Jit::Auto => args.instances <= MANY_INSTANCES && !args.sandbox,
+                Jit::Auto => instances <= MANY_INSTANCES && !args.sandbox,
             },
             slice: args.slice.0,
             max_memory_bytes: args.memory.or(args.sandbox.then_some(SANDBOX_MEMORY_BYTES)),
+            plot: args.plot.clone(),
             arguments: args.arguments.clone(),
             simulation: None,
         };
@@ -127,7 +146,16 @@ impl Options {
     fn spell_out(&self) -> Vec<String> {
         let mut words = vec!["splay".to_owned(), "run".to_owned(), self.app.display().to_string()];
         let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
-        option("-n", self.instances.to_string());
+        match &self.churn {
+            Some(churn) => option("--churn", churn.display().to_string()),
+            None => option("-n", self.instances.to_string()),
+        }
+        if let Some(seed) = self.churn_seed {
+            option("--churn-seed", seed.to_string());
+        }
+        if self.churn.is_some() {
+            option("--grace", duration_text(self.grace));
+        }
         option("--first-port", self.first_port.to_string());
         option("--list-type", self.list_type.name().to_owned());
         if let Some(size) = self.list_size {
@@ -142,6 +170,9 @@ impl Options {
         option("--slice", self.slice.map_or("off".to_owned(), duration_text));
         if let Some(limit) = self.max_memory_bytes {
             option("--memory", limit.to_string());
+        }
+        for kind in &self.plot {
+            option("--plot", kind.name().to_owned());
         }
         if self.sandbox {
             words.push("--sandbox".to_owned());
@@ -193,7 +224,7 @@ mod tests {
 
     fn resolve(line: &[&str]) -> Result<Options, Failure> {
         let words = ["run"].iter().chain(line);
-        Options::resolve(&Line::try_parse_from(words).expect("well-formed").run)
+        Options::resolve(&Line::try_parse_from(words).expect("well-formed").run, None)
     }
 
     #[test]
@@ -219,6 +250,8 @@ mod tests {
             "500ms",
             "--memory",
             "64MB",
+            "--plot",
+            "ring",
             "--",
             "-x",
             "it's",

@@ -63,6 +63,12 @@ function M.get(key)
   end
 end
 
+-- What `splay run --plot ring` draws.
+view = {
+  links = function() return job.nodes end,
+  label = function() return misc.size(stored) .. " values" end,
+}
+
 function M.main()
   assert(rpc.server(job.me))
   events.sleep(M.pause)

@@ -14,13 +14,14 @@ M.period = 0.25 -- seconds between two rounds
 M.linger = 5 -- seconds for which a node that knows the rumor passes it on
 M.patience = 60 -- seconds until a node that has heard nothing gives up
 
-M.rumor = nil -- what is known, and since which round
+M.rumor = nil -- what is known, since which round, and from whom
 M.round = nil
+M.teller = nil
 
 -- Called by other nodes: true if it was news.
-function hear(rumor, round)
+function hear(rumor, round, from)
   if M.rumor then return false end
-  M.rumor, M.round = rumor, round
+  M.rumor, M.round, M.teller = rumor, round, from
   events.fire("heard")
   return true
 end
@@ -29,9 +30,12 @@ end
 function M.push()
   M.round = M.round + 1
   for _, node in ipairs(misc.random_pick(job.nodes, M.fanout)) do
-    events.thread(function() rpc.acall(node, { "hear", M.rumor, M.round }, 2) end)
+    events.thread(function() rpc.acall(node, { "hear", M.rumor, M.round, job.me }, 2) end)
   end
 end
+
+-- What `splay run --plot tree` draws: who told whom.
+view = { parent = function() return M.rumor ~= nil and M.teller end }
 
 function M.main()
   assert(rpc.server(job.me))

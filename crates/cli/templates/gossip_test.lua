@@ -9,7 +9,7 @@ for i = 1, 5 do nodes[i] = { ip = "127.0.0.1", port = 20000 + i } end
 job = { me = nodes[1], position = 1, nodes = nodes }
 
 describe("a rumor", function()
-  test.before_each(function() app.rumor, app.round = nil, nil end)
+  test.before_each(function() app.rumor, app.round, app.teller = nil, nil, nil end)
 
   it("is news once", function()
     expect(hear("first", 3)).is_true()
@@ -27,7 +27,7 @@ describe("a rumor", function()
     events.sleep(1)
     rpc.acall = original
     expect(misc.size(told)).equal(app.fanout)
-    for _, call in pairs(told) do expect(call).same({ "hear", "news", 1 }) end
+    for _, call in pairs(told) do expect(call).same({ "hear", "news", 1, job.me }) end
   end)
 
   it("wakes a node that waits for it", function()

@@ -21,6 +21,12 @@ fn every_help_has_examples() {
         &["repl", "--help"],
         &["attach", "--help"],
         &["check", "--help"],
+        &["churn", "--help"],
+        &["churn", "check", "--help"],
+        &["churn", "expand", "--help"],
+        &["churn", "stats", "--help"],
+        &["churn", "plot", "--help"],
+        &["churn", "convert", "--help"],
     ] {
         let outcome = Outcome::of(place.splay(words)).ended(0);
         assert!(outcome.out.contains("Examples:"), "{words:?}: {}", outcome.out);

@@ -1,5 +1,6 @@
 //! The job table an instance receives.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -44,4 +45,10 @@ pub struct Job {
     /// The list (`job.nodes`, indexable and callable; `job.get_live_nodes()`). Shared: a head
     /// list is the same for all instances, and a copy each would grow with their square.
     pub nodes: Arc<[Node]>,
+    /// Name for people, where it has one (`job.name`).
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub name: Arc<str>,
+    /// What the user set (`job.env`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: Arc<BTreeMap<String, String>>,
 }

@@ -1,7 +1,10 @@
-//! What crosses a process or file boundary: nodes, jobs, node lists, the session between splayd
-//! and controller, log lines, topologies.
+//! What crosses a process or file boundary: nodes, jobs, node lists, churn, topologies, the session
+//! between splayd and controller, its HTTP API, join tokens, log lines.
 
+pub mod api;
+pub mod churn;
 pub mod job;
+pub mod join;
 pub mod limits;
 pub mod list;
 pub mod log_lines;
@@ -12,7 +15,8 @@ pub mod submission;
 pub mod topology;
 
 pub use job::{Job, ListType};
+pub use join::{JoinToken, JoinTokenError};
 pub use limits::Limits;
-pub use list::{ListError, Lists, loopback_nodes};
+pub use list::{Among, ListError, Lists, loopback_nodes};
 pub use node::Node;
 pub use submission::Submission;

@@ -1,7 +1,7 @@
 //! Which nodes each instance of a job is told about. Pure: the one home of this decision, used
 //! by every engine and by the controller.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::seed::SplitMix64;
@@ -48,6 +48,8 @@ pub struct Lists {
     list_type: ListType,
     list_size: u32,
     seed: u64,
+    name: Arc<str>,
+    environment: Arc<BTreeMap<String, String>>,
 }
 
 impl Lists {
@@ -69,7 +71,23 @@ impl Lists {
             Some(first) => first.into(),
             None => nodes.clone(),
         };
-        Ok(Lists { reference: reference.into(), nodes, head, list_type, list_size, seed })
+        Ok(Lists {
+            reference: reference.into(),
+            nodes,
+            head,
+            list_type,
+            list_size,
+            seed,
+            name: "".into(),
+            environment: Arc::default(),
+        })
+    }
+
+    /// Adds the job's name and what its user set, which every instance is told as well.
+    pub fn with_name(mut self, name: &str, environment: BTreeMap<String, String>) -> Lists {
+        self.name = name.into();
+        self.environment = Arc::new(environment);
+        self
     }
 
     /// How many instances the job has.
@@ -91,6 +109,8 @@ impl Lists {
             total: self.total(),
             list_type: self.list_type,
             nodes,
+            name: self.name.clone(),
+            environment: self.environment.clone(),
         }
     }
 
@@ -99,19 +119,67 @@ impl Lists {
         (0..self.nodes.len()).map(|index| self.job(index as u32 + 1))
     }
 
+    /// The lists while only some nodes are there: their positions, in the order in which a head
+    /// list names them. `instant` makes random lists of different times differ; those of instant
+    /// 0, with all nodes there, are those of [`Lists::job`].
+    pub fn among(&self, up: Vec<u32>, instant: u64) -> Among<'_> {
+        let head = match self.list_type {
+            ListType::Head => {
+                let told = up.iter().take(self.list_size as usize);
+                told.map(|&position| self.nodes[position as usize - 1].clone()).collect()
+            }
+            ListType::Random => Arc::from([]),
+        };
+        Among { lists: self, up, head, instant }
+    }
+
     /// Random others, in random order.
     fn random(&self, own: u32) -> Arc<[Node]> {
         let others = self.total() - 1;
-        let amount = self.list_size.min(others);
-        let mut numbers = SplitMix64::stream(self.seed, u64::from(own));
-        let chosen = if amount < others / 8 {
-            draw_sparse(&mut numbers, others, amount)
-        } else {
-            draw_dense(&mut numbers, others, amount)
-        };
+        let chosen = self.draw(self.seed, own, others);
         // The draw is among the others: those after the instance itself move up by one.
         let place = |index: u32| if index >= own { index + 1 } else { index };
         chosen.into_iter().map(|index| self.nodes[place(index) as usize].clone()).collect()
+    }
+
+    fn draw(&self, seed: u64, own: u32, others: u32) -> Vec<u32> {
+        let amount = self.list_size.min(others);
+        let mut numbers = SplitMix64::stream(seed, u64::from(own));
+        if amount < others / 8 {
+            draw_sparse(&mut numbers, others, amount)
+        } else {
+            draw_dense(&mut numbers, others, amount)
+        }
+    }
+}
+
+/// The lists of a job at a time when some of its nodes are there: see [`Lists::among`].
+#[derive(Debug, Clone)]
+pub struct Among<'a> {
+    lists: &'a Lists,
+    up: Vec<u32>,
+    head: Arc<[Node]>,
+    instant: u64,
+}
+
+impl Among<'_> {
+    /// The nodes that the instance at `position` is told of.
+    pub fn nodes(&self, position: u32) -> Arc<[Node]> {
+        if self.lists.list_type == ListType::Head {
+            return self.head.clone();
+        }
+        let own = self.up.iter().position(|&up| up == position);
+        let others = self.up.len() as u32 - u32::from(own.is_some());
+        // An odd factor: every instant has a seed of its own.
+        let seed = self.lists.seed.wrapping_add(self.instant.wrapping_mul(0xd134_2543_de82_ef95));
+        let place = |index: u32| index as usize + usize::from(own.is_some_and(|own| index as usize >= own));
+        let chosen = self.lists.draw(seed, position - 1, others);
+        chosen.into_iter().map(|index| self.lists.nodes[self.up[place(index)] as usize - 1].clone()).collect()
+    }
+
+    /// What the instance at `position` is told when it starts now.
+    pub fn job(&self, position: u32) -> Job {
+        Job { nodes: self.nodes(position), ..self.lists.job(position) }
     }
 }
 
@@ -217,6 +285,27 @@ mod tests {
                 r#""list_type":"head","nodes":[{"ip":"127.0.0.1","port":20000}]}"#
             )
         );
+    }
+
+    #[test]
+    fn lists_among_some_nodes_name_these_alone() {
+        let head = lists(10, ListType::Head, Some(3), 1);
+        let job = head.among(vec![7, 2, 9, 4], 5).job(4);
+        assert_eq!(ports(&job), [20006, 20001, 20008]);
+        assert_eq!((job.position, job.total, job.me.port), (4, 10, 20003));
+        let random = lists(10, ListType::Random, None, 1);
+        let mut seen = ports(&random.among(vec![7, 2, 9, 4], 5).job(4));
+        seen.sort_unstable();
+        assert_eq!(seen, [20001, 20006, 20008]);
+        assert!(random.among(vec![4], 0).job(4).nodes.is_empty());
+    }
+
+    #[test]
+    fn random_lists_differ_from_instant_to_instant() {
+        let random = lists(100, ListType::Random, Some(5), 1);
+        let at = |instant| ports(&random.among((1..=100).collect(), instant).job(7));
+        assert_eq!(at(0), ports(&random.job(7)));
+        assert!(at(1) != at(0) && at(1) != at(2) && at(1) == at(1));
     }
 
     proptest! {

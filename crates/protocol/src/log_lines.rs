@@ -89,6 +89,35 @@ pub fn lines(block: &[u8]) -> impl Iterator<Item = Result<Line<'_>, BrokenBlock>
     })
 }
 
+/// What a block holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// How many lines.
+    pub lines: u32,
+    /// Time of the first.
+    pub first_us: u64,
+    /// Time of the last.
+    pub last_us: u64,
+}
+
+/// Adds to the times of all lines, as another clock has it.
+pub fn shift(block: &mut [u8], offset_us: i64) -> Result<Span, BrokenBlock> {
+    let mut span = Span::default();
+    let mut at = 0;
+    while at < block.len() {
+        let line = read(block, at).ok_or(BrokenBlock(at))?;
+        let (time, end) = (line.at_us.saturating_add_signed(offset_us), at + HEADER_BYTES + line.text.len());
+        block[at..at + 8].copy_from_slice(&time.to_le_bytes());
+        if span.lines == 0 {
+            span.first_us = time;
+        }
+        span.lines += 1;
+        span.last_us = time;
+        at = end;
+    }
+    Ok(span)
+}
+
 fn read(block: &[u8], at: usize) -> Option<Line<'_>> {
     let header = block.get(at..at + HEADER_BYTES)?;
     let word = |from: usize| u32::from_le_bytes(header[from..from + 4].try_into().expect("four bytes"));
@@ -114,6 +143,22 @@ mod tests {
         let mut block = Vec::new();
         push(&mut block, Line { at_us: 1, position: 2, number: 3, kind: LineKind::Warning, text: b"hi" });
         assert_eq!(block, b"\x01\0\0\0\0\0\0\0\x02\0\0\0\x03\0\0\0\x04\x02\0\0\0hi");
+    }
+
+    #[test]
+    fn times_are_shifted() {
+        let mut block = Vec::new();
+        for (at_us, text) in [(5, "a"), (9, "bc")] {
+            push(
+                &mut block,
+                Line { at_us, position: 1, number: 1, kind: LineKind::Out, text: text.as_bytes() },
+            );
+        }
+        assert_eq!(shift(&mut block, 100), Ok(Span { lines: 2, first_us: 105, last_us: 109 }));
+        let told: Vec<u64> = lines(&block).map(|line| line.unwrap().at_us).collect();
+        assert_eq!(told, [105, 109]);
+        block.pop();
+        assert_eq!(shift(&mut block, 0), Err(BrokenBlock(22)));
     }
 
     proptest! {

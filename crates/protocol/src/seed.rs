@@ -39,6 +39,23 @@ impl SplitMix64 {
             }
         }
     }
+
+    /// A number in `0..bound`, for bounds beyond 32 bits. `bound` must not be 0.
+    pub fn below_u64(&mut self, bound: u64) -> u64 {
+        assert!(bound > 0, "a number below 0 was asked for");
+        let threshold = bound.wrapping_neg() % bound;
+        loop {
+            let product = u128::from(self.next_u64()) * u128::from(bound);
+            if product as u64 >= threshold {
+                return (product >> 64) as u64;
+            }
+        }
+    }
+
+    /// A number in 0 to 1, 1 excluded: 53 bits.
+    pub fn unit(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
 }
 
 /// The odd number nearest to 2^64 divided by the golden ratio.
@@ -75,6 +92,17 @@ mod tests {
             seen[numbers.below(10) as usize] += 1;
         }
         assert!(seen.iter().all(|&count| (9_500..10_500).contains(&count)), "{seen:?}");
+    }
+
+    #[test]
+    fn wide_numbers_and_fractions_stay_in_their_bounds() {
+        let mut numbers = SplitMix64::new(7);
+        let bound = 3 << 40;
+        let above = (0..10_000).filter(|_| numbers.below_u64(bound) >= bound / 3).count();
+        assert!((6_400..6_900).contains(&above), "{above}");
+        let sum: f64 = (0..10_000).map(|_| numbers.unit()).sum();
+        assert!((4_900.0..5_100.0).contains(&sum), "{sum}");
+        assert!((0..10_000).all(|_| numbers.below_u64(3) < 3 && numbers.unit() < 1.0));
     }
 
     #[test]

@@ -30,6 +30,34 @@ fn orders_are_golden() {
 }
 
 #[test]
+fn a_job_order_is_golden() {
+    let order = JobOrder {
+        job: "j1".into(),
+        name: "n".into(),
+        seats: vec![Seat { seat: 1 }],
+        app: "a.lua".into(),
+        files: vec![],
+        arguments: vec![],
+        environment: Default::default(),
+        limits: Limits::default(),
+        seed: "7".into(),
+        max_seconds: 9,
+        grace_ms: 5000,
+        churn: 1,
+    };
+    let written = text(&ToSplayd::Deploy(order.clone()));
+    assert!(
+        written.starts_with("d6:deployd3:app5:a.lua5:churni1e5:filesle8:grace_msi5000e3:job2:j16:limitsd"),
+        "{written}"
+    );
+    assert!(written.ends_with("11:max_secondsi9e4:name1:n5:seatsld4:seati1eee4:seed1:7ee"), "{written}");
+    // As the first version wrote it.
+    let before = written.replace("5:churni1e", "").replace("8:grace_msi5000e", "");
+    let read: ToSplayd = decode(before.as_bytes()).unwrap();
+    assert_eq!(read, ToSplayd::Deploy(JobOrder { grace_ms: 0, churn: 0, ..order }));
+}
+
+#[test]
 fn reports_are_golden() {
     let report = ToController::Report(Report {
         sequence: 7,

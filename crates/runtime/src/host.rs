@@ -8,6 +8,7 @@ use std::time::Duration;
 use splay_protocol::Job;
 
 use crate::program::Program;
+use crate::view::View;
 
 /// How much of the machine a program may see.
 #[derive(Debug, Clone, Default)]
@@ -188,8 +189,23 @@ pub enum Report {
         at: Duration,
         /// Where to.
         stream: Stream,
+        /// Level of a `splay.log` message: 1 debug, 2 notice, 3 warning, 4 error; 0: none.
+        level: u8,
         /// The line; any bytes.
         line: Vec<u8>,
+    },
+    /// A limit of the sandbox refused something, for the first time in this instance's life.
+    Limit {
+        /// Which instance.
+        instance: InstanceNumber,
+        /// When.
+        at: Duration,
+        /// Name of the limit: a field of [`splay_protocol::Limits`].
+        limit: &'static str,
+        /// What is allowed.
+        allowed: u64,
+        /// What would have been reached.
+        reached: u64,
     },
     /// A thread died of an uncaught error (the instance goes on).
     ThreadDied {
@@ -201,6 +217,16 @@ pub enum Report {
         error: String,
         /// It was cut because it ran longer than the slice without yielding.
         cut: bool,
+    },
+    /// What the program shows of itself, just before the instance ends. Not told if it declares
+    /// nothing.
+    Viewed {
+        /// Which instance.
+        instance: InstanceNumber,
+        /// When.
+        at: Duration,
+        /// Its global `view`.
+        view: Box<View>,
     },
     /// The instance is gone.
     Ended {

@@ -9,5 +9,6 @@ pub mod host;
 pub mod program;
 pub mod real;
 pub mod scheduler;
+pub mod view;
 pub mod vm;
 pub mod worker;

@@ -8,12 +8,15 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use splay_protocol::Node;
 
 use crate::driver::{Driver, Owner, Wake};
 use crate::host::{EndReason, InstanceConfig, InstanceNumber, Report, Usage, WorkerConfig};
+pub use crate::vm::{Beat, Pulse};
 use crate::vm::{Instance, Next, Totals, Watchdog};
 
 /// Turns that may pass between two looks at the driver while instances are busy.
@@ -36,6 +39,8 @@ struct Seat {
     instance: Option<Instance>,
     number: InstanceNumber,
     queued: bool,
+    /// Loaded, and its start not yet reported.
+    unstarted: bool,
     /// Valid entry of the deadline heap.
     deadline: Option<Duration>,
     /// Its processor is busy until then, see [`Worker::charge_resumes`].
@@ -58,13 +63,15 @@ pub struct Worker {
     since: Duration,
     totals: Rc<Totals>,
     resume_cost: Option<Duration>,
+    pulse: Arc<Pulse>,
 }
 
 impl Worker {
     /// A worker without instances. `sink` hears every [`Report`], on the worker's thread.
     pub fn new(driver: Box<dyn Driver>, config: WorkerConfig, sink: Box<dyn FnMut(Report)>) -> Worker {
+        let pulse: Arc<Pulse> = Arc::default();
         let watchdog = config.slice.and_then(|slice| {
-            Watchdog::start(slice)
+            Watchdog::start(slice, pulse.clone())
                 .inspect_err(|error| tracing::warn!(%error, "no watchdog: endless loops are not cut"))
                 .ok()
         });
@@ -82,6 +89,7 @@ impl Worker {
             since: Duration::ZERO,
             totals: Rc::default(),
             resume_cost: None,
+            pulse,
         }
     }
 
@@ -102,11 +110,37 @@ impl Worker {
         self.driver.borrow().inspect().and_then(|driver| driver.downcast_ref()).map(look)
     }
 
+    /// What other threads may watch.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        self.pulse.clone()
+    }
+
     /// Starts an instance. What goes wrong comes as a [`Report::Ended`].
     pub fn start(&mut self, number: InstanceNumber, config: InstanceConfig) {
-        let owner = Owner(self.seats.len() as u32);
         let at = self.driver.borrow().wall();
         (self.sink.borrow_mut())(Report::Started { instance: number, at });
+        if let Some(seat) = self.open(number, config) {
+            self.queue(seat);
+        }
+    }
+
+    /// Makes an instance ready but runs nothing of it until [`Worker::release`]. What goes wrong
+    /// comes as a [`Report::Ended`].
+    pub fn load(&mut self, number: InstanceNumber, config: InstanceConfig) {
+        if let Some(seat) = self.open(number, config) {
+            self.seats[seat as usize].unstarted = true;
+        }
+    }
+
+    /// Runs a loaded instance; [`Report::Started`] comes as it really begins.
+    pub fn release(&mut self, number: InstanceNumber) {
+        if let Some(&seat) = self.by_number.get(&number) {
+            self.queue(seat);
+        }
+    }
+
+    fn open(&mut self, number: InstanceNumber, config: InstanceConfig) -> Option<u32> {
+        let owner = Owner(self.seats.len() as u32);
         let opened = Instance::open(
             number,
             owner,
@@ -121,19 +155,21 @@ impl Worker {
                 self.seats.push(Seat {
                     instance: Some(instance),
                     number,
-                    queued: true,
+                    queued: false,
+                    unstarted: false,
                     deadline: None,
                     busy_until: Duration::ZERO,
                 });
                 self.by_number.insert(number, owner.0);
-                self.runnable.push_back(owner.0);
                 self.live += 1;
+                Some(owner.0)
             }
             Err(message) => {
                 let at = self.driver.borrow().wall();
                 let reason = EndReason::Error(message);
                 let usage = Usage::default();
                 (self.sink.borrow_mut())(Report::Ended { instance: number, at, reason, usage });
+                None
             }
         }
     }
@@ -143,6 +179,34 @@ impl Worker {
         if let Some(&seat) = self.by_number.get(&number) {
             self.close(seat, EndReason::Stopped);
         }
+    }
+
+    /// Has an instance leave: its `job.on_stop` is called, and it ends when that has returned, or
+    /// after `grace`. Without such a function it ends at once.
+    pub fn leave(&mut self, number: InstanceNumber, grace: Duration) {
+        let Some(&seat) = self.by_number.get(&number) else { return };
+        self.hand_over(None);
+        self.since = self.driver.borrow().now();
+        self.hand_over(Some(seat));
+        let entry = &self.seats[seat as usize];
+        if entry.instance.as_ref().is_some_and(|instance| instance.leave(self.since, grace)) {
+            self.queue(seat);
+        } else {
+            self.close(seat, EndReason::Stopped);
+        }
+    }
+
+    /// Tells an instance which nodes are there now (`job.nodes()`, `job.get_live_nodes()`).
+    pub fn set_live_nodes(&self, number: InstanceNumber, nodes: Arc<[Node]>) {
+        let seat = self.by_number.get(&number).map(|&seat| &self.seats[seat as usize]);
+        if let Some(instance) = seat.and_then(|seat| seat.instance.as_ref()) {
+            instance.set_live_nodes(nodes);
+        }
+    }
+
+    /// Whether an instance has started and has not ended.
+    pub fn is_live(&self, number: InstanceNumber) -> bool {
+        self.by_number.contains_key(&number)
     }
 
     /// Instances that have not ended.
@@ -242,7 +306,13 @@ impl Worker {
         let entry = &mut self.seats[seat as usize];
         entry.queued = false;
         let Some(instance) = &entry.instance else { return };
+        if std::mem::take(&mut entry.unstarted) {
+            let at = self.driver.borrow().wall();
+            (self.sink.borrow_mut())(Report::Started { instance: entry.number, at });
+        }
+        self.pulse.begin(entry.number);
         let mut next = instance.turn(self.since);
+        self.pulse.end();
         if let Some(cost) = self.resume_cost {
             let spent = cost * u32::try_from(instance.take_resumes()).unwrap_or(u32::MAX);
             instance.charge(spent);
@@ -313,7 +383,9 @@ impl Worker {
             }
             self.by_number.remove(&entry.number);
             self.live -= 1;
+            self.pulse.begin_close(entry.number);
             instance.close(reason);
+            self.pulse.end();
         }
     }
 }

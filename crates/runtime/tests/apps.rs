@@ -45,6 +45,8 @@ fn jobs(total: u32, first_port: u16) -> Vec<Option<Job>> {
         total,
         list_type: ListType::Head,
         nodes: nodes.clone().into(),
+        name: "".into(),
+        environment: std::sync::Arc::default(),
     };
     (1..=total).map(|position| Some(job(position))).collect()
 }

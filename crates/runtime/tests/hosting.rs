@@ -36,7 +36,7 @@ fn run_with(programs: &[&str], job: Option<Job>, max_memory_bytes: Option<usize>
             Report::Output { instance, line, .. } => format!("{instance} {}", String::from_utf8_lossy(&line)),
             Report::ThreadDied { instance, error, cut, .. } => format!("{instance} DIED cut={cut} {error}"),
             Report::Ended { instance, reason, .. } => format!("{instance} END {reason:?}"),
-            Report::Started { .. } => return,
+            Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } => return,
         };
         heard.borrow_mut().push(line);
     };
@@ -179,4 +179,147 @@ fn a_memory_limit_is_an_error_that_can_be_caught() {
     assert!(text.contains("1 goes on"), "{text}");
     assert!(text.contains("2 END Memory"), "{text}");
     assert!(text.contains("3 garbage is no use of memory"), "{text}");
+}
+
+/// A worker with one instance of a job of three, and what it reports.
+fn one_of_three(source: &str) -> (Worker, Rc<RefCell<Vec<String>>>) {
+    let nodes = (0..3).map(|n| Node { ip: "127.0.0.1".to_owned(), port: 20_000 + n }).collect();
+    let lists = Lists::new("test", nodes, ListType::Head, None, 1).expect("not empty");
+    let lines = Rc::new(RefCell::new(Vec::new()));
+    let heard = lines.clone();
+    let sink = move |report: Report| match report {
+        Report::Output { line, .. } => {
+            heard.borrow_mut().push(String::from_utf8_lossy(&line).into_owned());
+        }
+        Report::ThreadDied { error, .. } => heard.borrow_mut().push(format!("DIED {error}")),
+        Report::Ended { reason, .. } => heard.borrow_mut().push(format!("END {reason:?}")),
+        Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } => {}
+    };
+    let driver = Box::new(RealDriver::new().expect("driver"));
+    let mut worker = Worker::new(driver, WorkerConfig::default(), Box::new(sink));
+    let config = InstanceConfig {
+        program: Arc::new(Program::from_source("app.lua", source.as_bytes(), None).expect("compiles")),
+        arguments: Vec::new(),
+        job: Some(lists.job(1)),
+        mode: Mode::Hosted,
+        jit: false,
+        compact: false,
+        seed: Some(1),
+        max_memory_bytes: None,
+    };
+    worker.start(1, config);
+    (worker, lines)
+}
+
+fn steps(worker: &mut Worker, duration: Duration) {
+    let until = worker.now() + duration;
+    while worker.now() < until && worker.live() > 0 {
+        worker.step(Some(until)).expect("steps");
+    }
+}
+
+#[test]
+fn live_nodes_are_told_while_an_instance_runs() {
+    let (mut worker, lines) = one_of_three(
+        "require 'splay.base' local n = job.nodes
+         events.run(function()
+           print(#job.nodes(), job.nodes() == n)
+           while job.nodes() == n do events.sleep(0.01) end
+           print(#job.nodes(), job.nodes() == job.get_live_nodes(), #job.nodes, job.nodes()[1].port)
+           while #job.nodes() < 2 do events.sleep(0.01) end
+           print(#job.get_live_nodes())
+         end)",
+    );
+    steps(&mut worker, Duration::from_millis(50));
+    let node = |port| Node { ip: "127.0.0.1".to_owned(), port };
+    worker.set_live_nodes(1, [node(20_002)].into());
+    worker.set_live_nodes(7, [].into());
+    steps(&mut worker, Duration::from_millis(200));
+    worker.set_live_nodes(1, [node(20_002), node(20_001)].into());
+    steps(&mut worker, Duration::from_secs(10));
+    assert_eq!(*lines.borrow(), ["3\ttrue", "1\ttrue\t3\t20002", "2", "END Finished"]);
+}
+
+#[test]
+fn leaving_calls_the_program_and_gives_it_time() {
+    for (hook, grace, expected) in [
+        (
+            "job.on_stop = function() print('bye') events.sleep(0.05) print('gone') end",
+            10,
+            &["bye", "gone"] as &[_],
+        ),
+        ("job.on_stop = function() print('bye') events.sleep(100) end", 0, &["bye"]),
+        ("job.on_stop = function() print('bye') os.exit(3) end", 10, &["bye"]),
+        ("", 10, &[]),
+        ("job.on_stop = 5", 10, &[]),
+    ] {
+        let (mut worker, lines) = one_of_three(&format!(
+            "require 'splay.base' {hook} events.run(function() print('up') events.sleep(1000) end)"
+        ));
+        steps(&mut worker, Duration::from_millis(50));
+        let grace = Duration::from_secs(grace) + Duration::from_millis(100);
+        worker.leave(1, grace);
+        // Told a second time, it does not begin again.
+        worker.leave(1, grace);
+        steps(&mut worker, Duration::from_secs(20));
+        let end = if hook.contains("exit") { "END Exit(3)" } else { "END Stopped" };
+        let all: Vec<&str> = [&["up"], expected, &[end]].concat();
+        assert_eq!(*lines.borrow(), all, "{hook}");
+        assert!(!worker.is_live(1));
+    }
+    let (mut worker, lines) = one_of_three(
+        "require 'splay.base' job.on_stop = function() error('no') end events.run(function() events.sleep(99) end)",
+    );
+    steps(&mut worker, Duration::from_millis(50));
+    worker.leave(1, Duration::from_secs(30));
+    steps(&mut worker, Duration::from_secs(20));
+    let told = lines.borrow().join("\n");
+    assert!(told.contains("app.lua:1: no") && told.ends_with("END Stopped"), "{told}");
+}
+
+#[test]
+fn a_loaded_instance_runs_when_it_is_released() {
+    let heard: Rc<RefCell<Vec<String>>> = Rc::default();
+    let sink = heard.clone();
+    let sink = move |report: Report| {
+        sink.borrow_mut().push(match report {
+            Report::Started { instance, .. } => format!("{instance} STARTED"),
+            Report::Output { instance, line, level, .. } => {
+                format!("{instance} {level} {}", String::from_utf8_lossy(&line))
+            }
+            Report::Ended { instance, reason, .. } => format!("{instance} END {reason:?}"),
+            other => format!("{other:?}"),
+        });
+    };
+    let driver = Box::new(RealDriver::new().expect("driver"));
+    let mut worker = Worker::new(driver, WorkerConfig::default(), Box::new(sink));
+    let source = b"require 'splay.base' log:error('x') print('y')";
+    let program = Arc::new(Program::from_source("app.lua", source, None).expect("compiles"));
+    for number in 1..=3 {
+        worker.load(
+            number,
+            InstanceConfig {
+                program: program.clone(),
+                arguments: Vec::new(),
+                job: None,
+                mode: Mode::Hosted,
+                jit: false,
+                compact: true,
+                seed: Some(1),
+                max_memory_bytes: None,
+            },
+        );
+    }
+    worker.step(Some(Duration::ZERO)).expect("steps");
+    assert!(heard.borrow().is_empty(), "nothing runs: {heard:?}");
+    worker.stop(3);
+    worker.release(2);
+    while worker.live() > 1 {
+        // Not for ever: the first instance waits for its release, which nothing else ends.
+        let until = worker.now() + Duration::from_millis(10);
+        worker.step(Some(until)).expect("steps");
+    }
+    let told = ["3 END Stopped", "2 STARTED", "2 4 E: x", "2 0 y", "2 END Finished"];
+    assert_eq!(*heard.borrow(), told);
+    assert_eq!(worker.pulse().read().instance, None);
 }

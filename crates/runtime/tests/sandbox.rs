@@ -87,8 +87,10 @@ fn denied_functions_are_named() {
 #[test]
 fn the_manuals_idiom_finds_them_absent() {
     let lines = Stage::new().run(&["if loadfile then print('local') else print('deployed') end
-        print(load, dofile, os.execute, os.getenv, os.setlocale, io.popen, debug.getinfo, arg)"]);
-    assert_eq!(lines[..2], ["1 deployed", &format!("1 {}", ["nil"; 8].join("\t"))]);
+        print(load, dofile, os.execute, os.getenv, os.setlocale, io.popen, debug.getinfo)
+        print(arg[1], arg[0], #arg)"]);
+    let absent = format!("1 {}", ["nil"; 7].join("\t"));
+    assert_eq!(lines[..3], ["1 deployed", &absent, "1 one\tnil\t1"]);
 }
 
 #[test]

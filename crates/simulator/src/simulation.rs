@@ -111,6 +111,11 @@ pub fn address(position: u32) -> Ipv4Addr {
     Ipv4Addr::from(0x0a00_0000 + position)
 }
 
+/// Where all instances are, by position.
+pub fn nodes(instances: u32, port: u16) -> Vec<Node> {
+    (1..=instances).map(|position| Node { ip: address(position).to_string(), port }).collect()
+}
+
 /// Most instances: the addresses of 10.0.0.0/8.
 pub const MAX_INSTANCES: u32 = (1 << 24) - 2;
 
@@ -145,9 +150,7 @@ impl Simulation {
         recorder: Recorder,
         mut sink: impl FnMut(Report) + 'static,
     ) -> Result<Simulation, ListError> {
-        let nodes = (1..=config.instances)
-            .map(|position| Node { ip: address(position).to_string(), port: config.port })
-            .collect();
+        let nodes = nodes(config.instances, config.port);
         let reference = format!("sim-{}", config.seed);
         let lists = Lists::new(reference, nodes, config.list_type, config.list_size, config.seed)?;
         let recorder = Rc::new(RefCell::new(recorder));
@@ -306,7 +309,7 @@ fn note(recorder: &mut Recorder, report: &Report) {
     let since = |at: Duration| Time::try_from(at.saturating_sub(EPOCH).as_nanos()).unwrap_or(Time::MAX);
     match report {
         Report::Started { instance, at } => recorder.note(since(*at), Kind::Started, *instance, &[]),
-        Report::Output { instance, at, stream, line } => {
+        Report::Output { instance, at, stream, line, .. } => {
             let stream = [match stream {
                 Stream::Out => 1,
                 Stream::Err => 2,
@@ -316,6 +319,8 @@ fn note(recorder: &mut Recorder, report: &Report) {
         Report::ThreadDied { instance, at, error, .. } => {
             recorder.note(since(*at), Kind::ThreadDied, *instance, &[error.as_bytes()]);
         }
+        // Not a word between the instance and its world.
+        Report::Limit { .. } | Report::Viewed { .. } => {}
         Report::Ended { instance, at, reason, .. } => {
             let text = match reason {
                 EndReason::Finished => "finished".to_owned(),

@@ -2,11 +2,13 @@
 
 mod attach;
 mod check;
+mod churn;
 mod completions;
 mod doc;
 mod lua;
 mod man;
 mod new;
+mod plot;
 mod repl;
 pub mod replay;
 pub mod run;
@@ -39,10 +41,12 @@ Examples:
   splay lua -e 'print(_VERSION)'      a line of Lua
   splay repl                          Lua as you type it, in a live instance
   splay attach chord 7                the same inside instance 7 of a run with --attach
+  splay plot runs/chord/latest        the overlay of a finished run, as a picture
   splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
   splay topology show star -n 9       networks to simulate: check, generate, show, plot
   splay check chord.lua               mistakes that can be seen without running it
+  splay churn stats day.churn         what a script of joins and leaves amounts to
   splay doc events.wait               what a library function is for
   splay help run                      all about `splay run`";
 
@@ -63,11 +67,13 @@ enum Command {
     Lua(lua::LuaArgs),
     Repl(repl::ReplArgs),
     Attach(attach::AttachArgs),
+    Plot(plot::PlotArgs),
     New(new::NewArgs),
     Test(test::TestArgs),
     Topology(topology::TopologyArgs),
     Check(check::CheckArgs),
     Doc(doc::DocArgs),
+    Churn(churn::ChurnArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -91,11 +97,13 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Lua(args) => lua::execute(args),
         Command::Repl(args) => repl::execute(args),
         Command::Attach(args) => attach::execute(args),
+        Command::Plot(args) => plot::execute(args),
         Command::New(args) => new::execute(args),
         Command::Test(args) => test::execute(args),
         Command::Topology(args) => topology::execute(args),
         Command::Check(args) => check::execute(args),
         Command::Doc(args) => doc::execute(args),
+        Command::Churn(args) => churn::execute(args),
         Command::Completions(args) => completions::execute(args),
         Command::Man(args) => man::execute(args),
     }

@@ -131,14 +131,16 @@ impl Local {
         jit: bool,
     ) -> Result<(Local, Receiver<Heard>), Failure> {
         let (heard, hears) = crossbeam_channel::bounded(prompt::QUEUE);
-        let (inputs, received) = crossbeam_channel::bounded(prompt::QUEUE);
         let config = EngineConfig {
             workers: 1,
             instances: 1,
             worker: WorkerConfig { slice: Some(SLICE) },
+            // Not told to the instance: it has the job given, or none.
+            lists: Lists::new("repl", loopback_nodes(INSTANCE, FIRST_PORT)?, ListType::Head, None, 0)?,
+            churn: None,
             keep: true,
         };
-        let configure = move |_| InstanceConfig {
+        let configure = move |_, _| InstanceConfig {
             program: program.clone(),
             arguments: arguments.clone(),
             job: job.clone(),
@@ -148,15 +150,10 @@ impl Local {
             seed: None,
             max_memory_bytes: None,
         };
-        let engine = Engine::start(config, configure, inputs)?;
         let tells = heard.clone();
-        let relay = move || {
-            let all = received.iter().filter_map(as_heard);
-            // Once nobody listens, the process is about to end.
-            let _ = all.map(|one| tells.send(one)).find(Result::is_err);
-        };
-        let relay = std::thread::Builder::new().name("relay".to_owned()).spawn(relay);
-        relay.map_err(Failure::Worker)?;
+        // Once nobody listens, the process is about to end.
+        let tell = move |input| as_heard(input).map_or((), |one| drop(tells.send(one)));
+        let engine = Engine::start(config, configure, tell)?;
         let prompts = engine.prompts();
         Ok((Local { prompts, heard, last: AtomicU64::new(0) }, hears))
     }
@@ -178,7 +175,10 @@ fn as_heard(input: Input) -> Option<Heard> {
             EndReason::Finished | EndReason::Stopped => gone(String::new(), 0),
         },
         Input::WorkerDone { outcome: Err(error) } => gone(error, STATUS_BROKEN),
-        Input::Report(Report::Started { .. }) | Input::WorkerDone { .. } | Input::Interrupt => None,
+        Input::Report(Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. })
+        | Input::Churned(_)
+        | Input::WorkerDone { .. }
+        | Input::Interrupt => None,
     }
 }
 

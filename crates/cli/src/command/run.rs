@@ -1,29 +1,33 @@
 //! `splay run`: hosts all instances of an application in this process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum, ValueHint};
 use jiff::Timestamp;
+use splay_protocol::churn::Settings;
 use splay_protocol::seed::instance_seed;
-use splay_protocol::{ListType, Lists, loopback_nodes};
-use splay_runtime::host::{InstanceConfig, InstanceNumber, Mode, Sandbox, WorkerConfig};
+use splay_protocol::{Job, ListType, Lists, loopback_nodes};
+use splay_runtime::host::{InstanceConfig, Mode, Sandbox, WorkerConfig};
 use splay_runtime::program::Program;
 
+use super::plot;
 use crate::attach::server::Server;
+use crate::churn::Loaded;
 use crate::dispatcher::{Dispatcher, Input, Plan};
-use crate::engine::{Engine, EngineConfig};
-use crate::failure::{Failure, STATUSES};
+use crate::engine::{Churn, Engine, EngineConfig};
+use crate::failure::{Failure, STATUSES, complain};
 use crate::options::{MANY_INSTANCES, Options};
-use crate::quantity::{InstanceSet, TimeLimit, positive_duration, size};
+use crate::plot::Kind;
+use crate::quantity::{InstanceSet, TimeLimit, duration, positive_duration, size};
 use crate::reporter::attached::Attached;
 use crate::reporter::terminal::Verbosity;
 use crate::reporter::{Reporters, Style};
 use crate::results::Results;
 use crate::trace::Sources;
-use crate::{interrupt, preflight};
+use crate::{churn, interrupt, preflight};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,16 +41,22 @@ Examples:
       show the lines of four instances (all are kept in the results)
   splay run gossip.lua -n 20 -q -- 5 fast
       show the summary alone; arg[1] is \"5\", arg[2] is \"fast\"
+  splay run chord.lua -n 50 --plot ring
+      draw the ring at the end, as ring.svg in the results
   splay run app.lua -n 10 --sandbox --memory 8MB
       as restricted as on a testbed
   splay run chord.lua -n 50 --attach
       and, in another terminal, `splay attach chord 7`
+  splay run chord.lua --churn day.churn
+      instances come and go as the trace or script says (splay help churn)
 
 Results are kept in runs/<app>/<time>-<id>/, and runs/<app>/latest points to the last:
   options.json       all options with their defaults, and a command line that repeats the run
+  churn.trace        with --churn: the times of each instance
   instances/<n>.log  lines of each instance, with seconds since the start
   events.jsonl       everything that happened, one JSON object a line
   summary.json, summary.txt  how each instance ended: CPU, memory, bytes, remote calls
+  view.json          what instances showed of themselves (see `splay plot --help`), if they did
 
 Ctrl-C stops all instances and writes the summary; a second Ctrl-C does not wait for them.
 ";
@@ -62,7 +72,7 @@ pub struct RunArgs {
     #[arg(value_name = "APP.lua", value_hint = ValueHint::FilePath)]
     pub app: PathBuf,
     /// How many instances.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 1)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1, conflicts_with = "churn")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=65535))]
     pub instances: u32,
     /// Port of the first instance; the others follow [default: 20000, or the next free ones].
@@ -75,6 +85,16 @@ pub struct RunArgs {
     /// How many nodes an instance is told of [default: all].
     #[arg(long, value_name = "K")]
     pub list_size: Option<u32>,
+    /// Start and stop instances as this trace or script says (`splay help churn`); there are as many
+    /// as it has nodes.
+    #[arg(long, value_name = "FILE")]
+    pub churn: Option<PathBuf>,
+    /// What a script's random choices follow from [default: `seed` of the script, or 1].
+    #[arg(long, value_name = "S", requires = "churn")]
+    pub churn_seed: Option<u64>,
+    /// How long job.on_stop may take when an instance leaves gracefully.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s", requires = "churn")]
+    pub grace: Duration,
     /// Stop everything after this time: 60, 500ms, 60s, 1m30s, 2h.
     #[arg(long = "for", value_name = "TIME", value_parser = positive_duration)]
     pub time_limit: Option<Duration>,
@@ -105,6 +125,10 @@ pub struct RunArgs {
     /// Show also when instances start and how each ends.
     #[arg(short, long)]
     pub verbose: bool,
+    /// Draw the overlay that the application shows in its global `view`, in the results (see
+    /// `splay plot --help`). May be given several times.
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub plot: Vec<Kind>,
     /// Folder of all results.
     #[arg(long, value_name = "DIR", default_value = "runs", value_hint = ValueHint::DirPath)]
     pub runs: PathBuf,
@@ -154,7 +178,8 @@ pub enum Jit {
 
 /// Runs the application and reports on it.
 pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
-    let mut options = Options::resolve(&args)?;
+    let churn = args.churn.as_ref().map(|path| load_churn(path, args.churn_seed)).transpose()?;
+    let mut options = Options::resolve(&args, churn.as_ref())?;
     let program = Arc::new(Program::load(&options.app)?);
     let descriptors = preflight::raise_descriptor_limit(options.instances)?;
     let mut nodes = loopback_nodes(options.instances, options.first_port)?;
@@ -169,6 +194,9 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
     let id = format!("{:04x}", rand::random::<u16>());
     let results = Results::create(&args.runs, &options.name, started, &id)?;
     results.write_json("options.json", &options)?;
+    if let Some(churn) = &churn {
+        results.write("churn.trace", churn.trace.to_string().as_bytes())?;
+    }
     tracing::debug!(?descriptors, folder = %results.folder().display(), "ready");
 
     let lists = Lists::new(id, nodes, options.list_type, options.list_size, options.seed)?;
@@ -190,21 +218,57 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
     };
     let interrupts = inputs.clone();
     interrupt::watch(move || drop(interrupts.send(Input::Interrupt))).map_err(Failure::Worker)?;
+    let plots = options.plot.clone();
     let config = EngineConfig {
         workers: options.workers,
         instances: options.instances,
         worker: WorkerConfig { slice: options.slice },
+        lists,
+        churn: churn.map(|churn| Churn {
+            schedule: Arc::new(churn.trace.schedule()),
+            origin: Instant::now(),
+            grace: options.grace,
+        }),
         keep: false,
     };
-    let configure = configuration(options.clone(), program, lists, &results)?;
-    let engine = Engine::start(config, configure, inputs)?;
+    let configure = configuration(options.clone(), program, &results)?;
+    // Once the dispatcher is gone, the process is about to end: nobody needs the report.
+    let engine = Engine::start(config, configure, move |input| drop(inputs.send(input)))?;
     if args.attach {
         let server = Server::start(results.folder(), engine.prompts(), &options.name, options.instances)?;
         reporters.add_attached(Attached::new(server));
     }
     let ledger = Dispatcher::new(plan).run(&received, &engine, &mut reporters)?;
     reporters.finish(&ledger)?;
-    Ok(ExitCode::from(ledger.status()))
+    let drawn = draw(results.folder(), &plots);
+    Ok(ExitCode::from(if ledger.status() == 0 { drawn } else { ledger.status() }))
+}
+
+/// Draws what was asked for and tells where it is; the status if the run itself ended well.
+pub fn draw(folder: &Path, kinds: &[Kind]) -> u8 {
+    let mut status = 0;
+    for drawn in plot::draw_all(folder, kinds) {
+        match drawn {
+            Ok((kind, path)) => complain(&format!("{} drawn in {}", kind.name(), path.display())),
+            Err(failure) => {
+                status = failure.status();
+                complain(&failure.to_string());
+            }
+        }
+    }
+    status
+}
+
+/// Reads the file of `--churn`. A run has a port for each of its nodes.
+fn load_churn(path: &Path, seed: Option<u64>) -> Result<Loaded, Failure> {
+    let loaded = churn::load(path, &Settings { seed, ..Settings::default() })?;
+    churn::warn(path, &loaded.warnings);
+    let nodes = loaded.trace.nodes();
+    if nodes > u32::from(u16::MAX) {
+        let message = format!("{}: {nodes} nodes, and a run has at most 65535", path.display());
+        return Err(Failure::Usage(message));
+    }
+    Ok(loaded)
 }
 
 /// How each instance is set up. Called by the workers, so that the lists of thousands of
@@ -212,15 +276,14 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
 fn configuration(
     options: Options,
     program: Arc<Program>,
-    lists: Lists,
     results: &Results,
-) -> Result<impl Fn(InstanceNumber) -> InstanceConfig + Send + Sync + 'static, Failure> {
+) -> Result<impl Fn(Job, u32) -> InstanceConfig + Send + Sync + 'static, Failure> {
     let mut directories = Vec::new();
     if options.sandbox {
         directories = (1..=options.instances).map(|n| results.sandbox(n)).collect::<Result<_, _>>()?;
     }
-    Ok(move |instance: InstanceNumber| {
-        let job = lists.job(instance);
+    Ok(move |job: Job, starts_before: u32| {
+        let instance = job.position;
         let mode = match directories.get(instance as usize - 1) {
             Some(directory) => Mode::Sandboxed(sandbox(directory.clone(), job.me.port)),
             None => Mode::Hosted,
@@ -232,7 +295,8 @@ fn configuration(
             mode,
             jit: options.jit,
             compact: options.instances > MANY_INSTANCES,
-            seed: Some(instance_seed(options.seed, instance)),
+            // One that comes back draws other numbers than before.
+            seed: Some(instance_seed(options.seed.wrapping_add(u64::from(starts_before) << 32), instance)),
             max_memory_bytes: options.max_memory_bytes.map(|bytes| bytes as usize),
         }
     })

@@ -10,6 +10,7 @@ use splay_simulator::simulation::MAX_INSTANCES;
 use crate::command::run::ListKind;
 use crate::failure::Failure;
 use crate::network_options::NetworkOptions;
+use crate::plot::Kind;
 use crate::quantity::{InstanceSet, positive_duration, size};
 use crate::sim::options::CpuModel;
 use crate::sim::seeds::Seeds;
@@ -50,7 +51,7 @@ Exit status:
   2    the command line is wrong
   3    the application's file, or a topology's, is missing or unreadable
   4    the application's file is not valid Lua, or a topology's file not a valid topology
-  6    results or output cannot be written
+  6    results, a picture or output cannot be written
   9    --verify: the two runs differ
   70   a worker broke down (a bug in splay)
   130  interrupted";
@@ -115,6 +116,10 @@ pub struct SimArgs {
     /// Show also when instances start and how each ends.
     #[arg(short, long)]
     pub verbose: bool,
+    /// Draw the overlay that the application shows in its global `view`, in the results (see
+    /// `splay plot --help`). May be given several times.
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub plot: Vec<Kind>,
     /// Folder of all results.
     #[arg(long, value_name = "DIR", default_value = "runs", value_hint = ValueHint::DirPath)]
     pub runs: PathBuf,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Reporter, Trouble};
-use crate::event::Event;
+use crate::event::{Event, What};
 use crate::failure::Failure;
 use crate::ledger::Ledger;
 use crate::results::Results;
@@ -37,6 +37,9 @@ impl Journal {
 
 impl Reporter for Journal {
     fn on_event(&mut self, event: &Event) -> Result<(), Trouble> {
+        if let What::Viewed { .. } = event.what {
+            return Ok(());
+        }
         serde_json::to_writer(&mut self.file, event)
             .map_err(std::io::Error::from)
             .and_then(|()| self.file.write_all(b"\n"))

@@ -78,10 +78,15 @@ impl Reporter for InstanceLogs {
             What::ThreadDied { instance, error, .. } => {
                 self.lines(*instance, at, "! ", error);
             }
+            What::Viewed { instance, view } => {
+                for trouble in &view.troubles {
+                    self.line(*instance, at, "! ", trouble.to_string().as_bytes());
+                }
+            }
             What::Ended { instance, ending, .. } => {
                 self.lines(*instance, at, "= ", &ending.to_string());
             }
-            What::Started { .. } | What::Stopping { .. } | What::WorkerBroke { .. } => {}
+            What::Started { .. } | What::Churn { .. } | What::Stopping { .. } | What::WorkerBroke { .. } => {}
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Who is told about a run: log files, events.jsonl, summary, progress line, terminal. Each sees
+//! Who is told about a run: log files, events.jsonl, view.json, summary, progress line, terminal. Each sees
 //! every event, and none sees another.
 
 pub mod attached;
@@ -7,11 +7,13 @@ mod logs;
 pub mod progress;
 mod summary;
 pub mod terminal;
+mod views;
 
 use std::time::Duration;
 
 use indicatif::ProgressBar;
 use jiff::Timestamp;
+pub use views::VIEW_FILE;
 
 use crate::event::Event;
 use crate::failure::Failure;
@@ -84,6 +86,7 @@ impl Reporters {
             Box::new(logs::InstanceLogs::new(options.instances, results.clone())),
             Box::new(journal::Journal::create(results)?),
             Box::new(summary::SummaryFiles::new(options.clone(), started, results.clone())),
+            Box::new(views::Views::new(options.clone(), results.clone())),
         ];
         if let (Some(bar), None) = (&bar, &options.simulation) {
             all.push(Box::new(progress::Progress::new(bar.clone())));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use splay_protocol::churn::stats::Distribution;
 
 use super::terminal::instances;
 use super::{Reporter, Trouble};
@@ -58,10 +59,11 @@ pub fn short_summary(ledger: &Ledger, folder: &Path) -> String {
     let cause = ledger.cause().map_or(String::new(), |cause| format!(" ({cause})"));
     let (total, time) = (instances(ledger.total()), seconds_text(ledger.latest()));
     let _ = writeln!(text, "splay: {total} in {time}{cause}: {}", endings(ledger));
-    let failed = ledger.instances().filter_map(|(number, entry)| match &entry.ended {
-        Some((_, ending)) if ending.failed() => Some((number, one_line(ending))),
-        _ => None,
-    });
+    if let Some(line) = churn_line(ledger) {
+        let _ = writeln!(text, "splay: churn: {line}");
+    }
+    let failed =
+        ledger.instances().filter_map(|(number, entry)| Some((number, one_line(entry.failure.as_ref()?))));
     name_some(&mut text, failed, "failed");
     let threads = ledger.instances().filter_map(|(number, entry)| {
         let first = entry.first_thread_error.as_ref()?;
@@ -101,6 +103,14 @@ fn seconds_text(duration: Duration) -> String {
     }
 }
 
+/// `62 events, late by 0.2 ms (median), 1.1 ms (p99), 1.4 ms (most)`.
+fn churn_line(ledger: &Ledger) -> Option<String> {
+    let late = ledger.lateness()?;
+    let ms = |seconds: f64| format!("{:.1} ms", seconds * 1e3);
+    let (p50, p99, max) = (ms(late.p50), ms(late.p99), ms(late.max));
+    Some(format!("{} events, late by {p50} (median), {p99} (p99), {max} (most)", late.count))
+}
+
 /// summary.txt.
 fn table(ledger: &Ledger, options: &Options, started: Timestamp) -> String {
     let mut text = String::new();
@@ -119,6 +129,9 @@ fn table(ledger: &Ledger, options: &Options, started: Timestamp) -> String {
     field("traffic", format!("{sent} sent, {received} received"));
     field("calls", format!("{} made, {} served", usage.calls_made, usage.calls_served));
     field("seed", options.seed.to_string());
+    if let Some(line) = churn_line(ledger) {
+        field("churn", line);
+    }
     let _ = writeln!(
         text,
         "\n{:>8}  {:<13} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8} {:>8} {:>8} {:>7}",
@@ -156,7 +169,7 @@ fn table(ledger: &Ledger, options: &Options, started: Timestamp) -> String {
     }
     let mut errors = String::new();
     for (number, entry) in ledger.instances() {
-        if let Some((_, ending @ Ending::Error { .. })) = &entry.ended {
+        if let Some(ending @ Ending::Error { .. }) = &entry.failure {
             let _ = writeln!(errors, "\n[{number}] {ending}");
         }
         if let Some(error) = &entry.first_thread_error {
@@ -180,6 +193,9 @@ struct Figures<'a> {
     never_started: u32,
     lines: u64,
     usage: UsageFields,
+    /// How late events of churn were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    churn_late_seconds: Option<Distribution>,
     per_instance: Vec<Row<'a>>,
 }
 
@@ -190,6 +206,7 @@ struct Row<'a> {
     ending: Option<&'a Ending>,
     started_at: Option<f64>,
     ended_at: Option<f64>,
+    starts: u32,
     lines: u64,
     usage: UsageFields,
     threads_died: u64,
@@ -202,6 +219,7 @@ fn figures<'a>(ledger: &'a Ledger, options: &'a Options, started: Timestamp) -> 
         ending: entry.ended.as_ref().map(|(_, ending)| ending),
         started_at: entry.started.map(rounded_seconds),
         ended_at: entry.ended.as_ref().map(|(at, _)| rounded_seconds(*at)),
+        starts: entry.starts,
         lines: entry.lines,
         usage: (&entry.usage).into(),
         threads_died: entry.thread_errors,
@@ -216,9 +234,10 @@ fn figures<'a>(ledger: &'a Ledger, options: &'a Options, started: Timestamp) -> 
         instances: ledger.total(),
         ended_well: ledger.exited(),
         failed: ledger.failed(),
-        never_started: ledger.total() - ledger.exited() - ledger.failed() - ledger.up(),
+        never_started: ledger.never_started(),
         lines: ledger.lines(),
         usage: (&ledger.usage()).into(),
+        churn_late_seconds: ledger.lateness(),
         per_instance: ledger.instances().map(row).collect(),
     }
 }

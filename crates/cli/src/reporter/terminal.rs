@@ -192,6 +192,12 @@ impl Reporter for Terminal {
                     self.line(Stream::Err, *instance, at, line.as_bytes(), Some(AnsiColor::Red))?;
                 }
             }
+            What::Viewed { instance, view } => {
+                for trouble in &view.troubles {
+                    let text = trouble.to_string();
+                    self.line(Stream::Err, *instance, at, text.as_bytes(), Some(AnsiColor::Yellow))?;
+                }
+            }
             What::Ended { instance, ending, .. } if self.shows(*instance) => {
                 if verbose || ending.failed() {
                     let tone = ending.failed().then_some(AnsiColor::Red);
@@ -212,7 +218,7 @@ impl Reporter for Terminal {
                 self.own_line(&format!("{cause}: stopping {}{again}", instances(self.instances)))?;
             }
             What::WorkerBroke { error } => self.own_line(&format!("worker lost: {}", first_line(error)))?,
-            What::ThreadDied { .. } | What::Ended { .. } | What::Started { .. } => {}
+            What::ThreadDied { .. } | What::Ended { .. } | What::Started { .. } | What::Churn { .. } => {}
         }
         Ok(())
     }

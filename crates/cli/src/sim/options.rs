@@ -51,12 +51,16 @@ impl Options {
             list_type: args.list_type.into(),
             list_size: args.list_size.filter(|&size| size > 0),
             seed: args.seed,
+            churn: None,
+            churn_seed: None,
+            grace: Duration::ZERO,
             time_limit: Some(args.time_limit),
             sandbox: args.sandbox,
             workers: 1,
             jit: false,
             slice: Some(simulation::SLICE),
             max_memory_bytes: args.memory.or(args.sandbox.then_some(SANDBOX_MEMORY_BYTES)),
+            plot: args.plot.clone(),
             arguments: args.arguments.clone(),
             simulation: Some(Simulated {
                 network: args.network.decided(),
@@ -92,6 +96,9 @@ fn words(options: &Options) -> Vec<String> {
     }
     if let Some(limit) = options.max_memory_bytes {
         option("--memory", limit.to_string());
+    }
+    for kind in &options.plot {
+        option("--plot", kind.name().to_owned());
     }
     if options.sandbox {
         words.push("--sandbox".to_owned());
@@ -191,6 +198,8 @@ mod tests {
             "7",
             "--port",
             "99",
+            "--plot",
+            "ring",
             "--cpu-model",
             "resume=20us",
             "--",

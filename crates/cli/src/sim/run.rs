@@ -19,6 +19,7 @@ use splay_simulator::{EPOCH, Simulation};
 
 use super::counters::Counters;
 use super::{options, recording};
+use crate::command::run::draw;
 use crate::command::sim::SimArgs;
 use crate::event::{Event, StopCause, What, rounded_seconds};
 use crate::failure::Failure;
@@ -143,7 +144,8 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
     );
     // Nobody who has closed the stream wants to know.
     let _ = io::stderr().write_all(sum.as_bytes());
-    Ok(ExitCode::from(run.ledger.status()))
+    let (status, drawn) = (run.ledger.status(), draw(results.folder(), &options.plot));
+    Ok(ExitCode::from(if status == 0 { drawn } else { status }))
 }
 
 fn speed_up(virtual_time: Duration, real: Duration) -> f64 {

@@ -8,8 +8,7 @@ use serde_bytes::ByteBuf;
 use crate::{Limits, ListType, Node};
 
 /// Every message to a splayd.
-// The large ones are the rare ones, and none is kept.
-#[allow(clippy::large_enum_variant)]
+#[allow(clippy::large_enum_variant)] // one is in memory at a time
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToSplayd {
@@ -140,6 +139,13 @@ pub struct JobOrder {
     pub seed: String,
     /// After this long the job is ended here even if the controller is out of reach.
     pub max_seconds: u64,
+    /// Time for `job.on_stop` hooks when an instance leaves by a step of the agenda.
+    #[serde(default)]
+    pub grace_ms: u64,
+    /// 1 under churn: instances that end are started again by the agenda, seats without a position
+    /// are kept as spares, and the job is over here when it is stopped or forgotten.
+    #[serde(default)]
+    pub churn: u8,
 }
 
 /// One instance to be hosted. `seat` is what the controller calls it before positions are given:

@@ -16,7 +16,13 @@ pub const MODULE: Module = Module {
     open: |cx, stack| {
         function_table(
             stack,
-            &[(c"write", write), (c"running", running), (c"exit", exit), (c"flush", flush)],
+            &[
+                (c"write", write),
+                (c"running", running),
+                (c"exit", exit),
+                (c"flush", flush),
+                (c"level", level),
+            ],
         );
         stack.push_light(request_mark());
         stack.set_field(-2, c"request");
@@ -67,14 +73,18 @@ fn push_any_thread(stack: Stack) {
     unsafe { mlua::ffi::lua_pushthread(stack.raw()) };
 }
 
-/// `arg`: the command line, with the program's name at 0.
+/// `arg`: the command line, with the program's name at 0. A confined program finds it where it was
+/// given arguments, as the original's jobs did, and not its name, which is a path of the host.
 fn push_arguments(stack: Stack, config: &InstanceConfig) {
-    if matches!(config.mode, Mode::Sandboxed(_)) {
+    let confined = matches!(config.mode, Mode::Sandboxed(_));
+    if confined && config.arguments.is_empty() {
         return;
     }
     stack.new_table(config.arguments.len() as i32, 1);
-    stack.push_str(&config.program.name);
-    stack.raw_set_index(-2, 0);
+    if !confined {
+        stack.push_str(&config.program.name);
+        stack.raw_set_index(-2, 0);
+    }
     for (n, argument) in config.arguments.iter().enumerate() {
         stack.push_str(argument);
         stack.raw_set_index(-2, n as i32 + 1);
@@ -113,6 +123,13 @@ native! {
         for index in 2..=stack.top() {
             cx.write(stream, stack.check_bytes(index)?);
         }
+        Ok(Return::Values(0))
+    }
+
+    /// `level(n)`: lines written from now on belong to a message of `splay.log` of that level.
+    fn level(cx, stack) {
+        let level = stack.check_number(1)?;
+        cx.level.set(if (1.0..=4.0).contains(&level) { level as u8 } else { 0 });
         Ok(Return::Values(0))
     }
 

@@ -7,7 +7,7 @@ mod crypto;
 mod data_bits;
 mod events;
 mod http;
-mod job;
+pub(crate) mod job;
 mod json;
 mod mime;
 mod misc;

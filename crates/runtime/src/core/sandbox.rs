@@ -2,7 +2,8 @@
 //! modules are found, where its files are. The globals are trimmed in `splay.sandbox` (Lua); the
 //! limits of sockets are kept in [`super::socket`].
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::host::{InstanceConfig, Mode, Sandbox};
@@ -76,6 +77,17 @@ const DENIED: &[(&str, &str)] = &[
 struct Own {
     directory: OnceCell<PathBuf>,
 }
+
+/// Name, in the instance's folder, of the list of its files under `results/`, a name a line. No
+/// file of the program can be called so: theirs begin with `pfs_`.
+pub const RESULTS_INDEX: &str = "results_index";
+
+/// A longer name is none of a result.
+const MAX_RESULT_NAME_BYTES: usize = 255 + "results/".len();
+
+/// Names in the index, each once.
+#[derive(Default)]
+struct Results(RefCell<BTreeSet<Vec<u8>>>);
 
 /// Prepares a sandboxed instance; does nothing for the others.
 pub(super) fn install(cx: &Ctx, config: &InstanceConfig) {
@@ -179,12 +191,49 @@ native! {
         }
     }
 
+    /// `limit(name, reached)`: a limit of files refused something.
+    fn limit(cx, stack) {
+        let sandbox = sandbox(cx)?;
+        let reached = stack.check_number(2)? as u64;
+        let (limit, allowed) = match stack.check_bytes(1)? {
+            b"max_size" => ("max_disk_bytes", sandbox.max_disk_bytes),
+            b"max_files" => ("max_files", sandbox.max_files.into()),
+            b"max_file_descriptors" => ("max_file_descriptors", sandbox.max_file_descriptors.into()),
+            _ => return Err("no such limit".into()),
+        };
+        cx.limit_met(limit, allowed, reached);
+        Ok(Return::Values(0))
+    }
+
+    /// `result(name)`: the program has made a file under `results/`: its name, which the folder
+    /// does not tell, goes to the index that the host reads when the instance has ended.
+    fn result(cx, stack) {
+        let sandbox = sandbox(cx)?;
+        let name = stack.check_bytes(1)?;
+        let names = cx.extension::<Results>();
+        let mut names = names.0.borrow_mut();
+        let plain = name.len() <= MAX_RESULT_NAME_BYTES && !name.iter().any(u8::is_ascii_control);
+        if plain && names.len() < sandbox.max_files as usize && names.insert(name.to_vec()) {
+            let path = sandbox.directory.join(RESULTS_INDEX);
+            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            let line = [name, b"\n"].concat();
+            if let Err(error) = file.and_then(|mut file| std::io::Write::write_all(&mut file, &line)) {
+                tracing::warn!(%error, "a result's name is not kept");
+            }
+        }
+        Ok(Return::Values(0))
+    }
+
     /// `settings() -> table` for `restricted_io.init`; the folder is there.
     fn settings(cx, stack) {
         let sandbox = sandbox(cx)?;
         let directory = sandbox.directory.to_str().ok_or("the folder's name is not UTF-8")?;
         std::fs::create_dir_all(&sandbox.directory).map_err(|error| format!("{directory}: {error}"))?;
-        stack.new_table(0, 5);
+        stack.new_table(0, 7);
+        stack.push_native(limit);
+        stack.set_field(-2, c"limit");
+        stack.push_native(result);
+        stack.set_field(-2, c"result");
         stack.push_str(directory);
         stack.set_field(-2, c"directory");
         push_hashes(stack, &sandbox.directory);

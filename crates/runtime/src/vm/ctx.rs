@@ -13,7 +13,7 @@ use super::memory::Heap;
 use super::stack::{NativeResult, Return, Stack, State};
 use super::watch::Watch;
 use crate::driver::{Driver, Owner, Query, Resolved, SocketId, Watch as WatchMode};
-use crate::host::{EndReason, InstanceConfig, InstanceNumber, Mode, Report, Stream, Usage};
+use crate::host::{EndReason, InstanceConfig, InstanceNumber, Mode, Report, Usage};
 use crate::scheduler::events::Events;
 use crate::scheduler::threads::{Status, ThreadId, Threads};
 use crate::scheduler::timers::Timers;
@@ -28,10 +28,6 @@ pub enum Wait {
     /// It goes on until a new deadline.
     Until(Duration),
 }
-
-/// A line that is longer is reported in parts, so that what a program does not end is not kept for
-/// ever.
-pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// Why a thread is suspended: a native operation in progress.
 ///
@@ -162,6 +158,10 @@ pub struct Ctx {
     /// The driver's time when the worker last turned to this instance.
     pub(super) clock: Cell<Duration>,
     pub(super) partial: RefCell<[Vec<u8>; 2]>,
+    /// Level of the `splay.log` message that is being written; 0: none.
+    pub level: Cell<u8>,
+    /// Limits that have been reported.
+    pub(super) limits_told: RefCell<Vec<&'static str>>,
     /// State of native modules, by type.
     extensions: RefCell<Vec<Rc<dyn std::any::Any>>>,
 }
@@ -230,6 +230,8 @@ impl Ctx {
             cpu: Cell::default(),
             clock: Cell::default(),
             partial: RefCell::default(),
+            level: Cell::new(0),
+            limits_told: RefCell::default(),
             extensions: RefCell::default(),
         }
     }
@@ -431,45 +433,6 @@ impl Ctx {
     /// Closes whatever sockets the instance still has.
     pub(super) fn close_all_sockets(&self) {
         self.driver().close_all(self.owner);
-    }
-
-    // ---- output -------------------------------------------------------------------------
-
-    /// Reports to the host.
-    pub fn report(&self, report: Report) {
-        (self.sink.borrow_mut())(report);
-    }
-
-    /// Writes bytes to one of the instance's streams; whole lines are reported.
-    pub fn write(&self, stream: Stream, bytes: &[u8]) {
-        if !self.evaluations.borrow().is_empty() && self.evaluation_writes(stream, bytes) {
-            return;
-        }
-        let mut partial = self.partial.borrow_mut();
-        let buffer = &mut partial[usize::from(stream == Stream::Err)];
-        let mut rest = bytes;
-        while let Some(end) = memchr::memchr(b'\n', rest) {
-            buffer.extend_from_slice(&rest[..end]);
-            let line = std::mem::take(buffer);
-            let at = self.driver.borrow().wall();
-            (self.sink.borrow_mut())(Report::Output { instance: self.number, at, stream, line });
-            rest = &rest[end + 1..];
-        }
-        buffer.extend_from_slice(rest);
-        if buffer.len() > MAX_LINE_BYTES {
-            let line = std::mem::take(buffer);
-            let at = self.driver.borrow().wall();
-            (self.sink.borrow_mut())(Report::Output { instance: self.number, at, stream, line });
-        }
-    }
-
-    /// Reports what was written without a final newline.
-    pub(super) fn flush(&self) {
-        for (index, stream) in [Stream::Out, Stream::Err].into_iter().enumerate() {
-            if !self.partial.borrow()[index].is_empty() {
-                self.write(stream, b"\n");
-            }
-        }
     }
 
     /// What the instance has used so far.

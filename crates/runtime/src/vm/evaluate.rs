@@ -3,8 +3,9 @@
 
 use std::ffi::CStr;
 
-use super::ctx::{Ctx, End, MAX_LINE_BYTES, Outcome};
+use super::ctx::{Ctx, End, Outcome};
 use super::libraries::load_source;
+use super::output::MAX_LINE_BYTES;
 use super::stack::{Return, Stack};
 use super::state::{Instance, open_heap};
 use super::watch::Interrupter;

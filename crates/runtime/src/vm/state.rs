@@ -189,10 +189,17 @@ impl Instance {
     /// Closes the instance and reports its end.
     pub fn close(self, reason: EndReason) {
         let cx = &*self.context;
+        let view = {
+            let _entered = cx.enter();
+            cx.view()
+        };
         cx.end_evaluations();
         let usage = cx.usage();
         cx.flush();
         let at = cx.driver().wall();
+        if let Some(view) = view {
+            cx.report(Report::Viewed { instance: cx.number, at, view: Box::new(view) });
+        }
         let report = Report::Ended { instance: cx.number, at, reason, usage };
         let sink = cx.sink.clone();
         drop(self);

@@ -3,13 +3,17 @@
 //! two stores per resume.
 
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use mlua::ffi;
 
 use super::stack::State;
+use crate::host::InstanceNumber;
+
+/// A slice that was cut ends within this, on however busy a machine; one that does not never will.
+const OBEDIENCE: Duration = Duration::from_secs(1);
 
 /// Instructions between two runs of the hook once it is set: with every one, a loop around
 /// `pcall` meets it too, and not only the function that `pcall` protects.
@@ -141,6 +145,61 @@ unsafe fn raise_overrun(state: State, limit: Option<Duration>) {
     }
 }
 
+/// What a worker is at, for other threads to watch. A worker is stuck when its instance was told to
+/// stop, by the hook, and does not: a pattern match and a native loop never reach the hook.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    /// Grows whenever an instance is turned to and whenever it is left: odd while one runs.
+    turns: AtomicU64,
+    /// Which one runs, or ran last.
+    instance: AtomicU32,
+    /// It is being closed: its finalisers run, which no slice bounds.
+    closing: AtomicBool,
+    /// A slice goes on although it was cut.
+    stuck: AtomicBool,
+}
+
+/// A look at a [`Pulse`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beat {
+    /// Number of the turn.
+    pub turn: u64,
+    /// Which instance has it, if one has.
+    pub instance: Option<InstanceNumber>,
+    /// The instance is being closed.
+    pub closing: bool,
+    /// The instance was cut some time ago, and goes on.
+    pub stuck: bool,
+}
+
+impl Pulse {
+    /// What the worker is at now.
+    pub fn read(&self) -> Beat {
+        let turn = self.turns.load(Ordering::Acquire);
+        let instance = (turn % 2 == 1).then(|| self.instance.load(Ordering::Relaxed));
+        let closing = self.closing.load(Ordering::Relaxed);
+        let stuck = instance.is_some() && self.stuck.load(Ordering::Relaxed);
+        Beat { turn, instance, closing, stuck }
+    }
+
+    #[inline]
+    pub(crate) fn begin(&self, instance: InstanceNumber) {
+        self.instance.store(instance, Ordering::Relaxed);
+        self.turns.store(self.turns.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    pub(crate) fn begin_close(&self, instance: InstanceNumber) {
+        self.closing.store(true, Ordering::Relaxed);
+        self.begin(instance);
+    }
+
+    #[inline]
+    pub(crate) fn end(&self) {
+        self.closing.store(false, Ordering::Relaxed);
+        self.turns.store(self.turns.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+}
+
 struct Seen {
     watch: Weak<Watch>,
     slice: u64,
@@ -157,12 +216,12 @@ pub struct Watchdog {
 
 impl Watchdog {
     /// Starts a watchdog for slices of `limit`.
-    pub fn start(limit: Duration) -> std::io::Result<Watchdog> {
+    pub fn start(limit: Duration, pulse: Arc<Pulse>) -> std::io::Result<Watchdog> {
         let queue: Arc<Mutex<Vec<Weak<Watch>>>> = Arc::default();
         let stop = Arc::new(AtomicBool::new(false));
         let (added, stopped) = (queue.clone(), stop.clone());
         std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
-            patrol(&added, &stopped, limit);
+            patrol(&added, &stopped, limit, &pulse);
         })?;
         Ok(Watchdog { queue, stop, limit })
     }
@@ -181,13 +240,14 @@ impl Drop for Watchdog {
     }
 }
 
-fn patrol(added: &Mutex<Vec<Weak<Watch>>>, stopped: &AtomicBool, limit: Duration) {
+fn patrol(added: &Mutex<Vec<Weak<Watch>>>, stopped: &AtomicBool, limit: Duration, pulse: &Pulse) {
     let mut seen: Vec<Seen> = Vec::new();
     let pause = (limit / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
     while !stopped.load(Ordering::Relaxed) {
         std::thread::sleep(pause);
         let now = Instant::now();
         let fresh = std::mem::take(&mut *added.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let mut stuck = false;
         seen.extend(fresh.into_iter().map(|watch| Seen { watch, slice: 0, since: now }));
         seen.retain_mut(|entry| {
             let Some(watch) = entry.watch.upgrade() else { return false };
@@ -197,8 +257,10 @@ fn patrol(added: &Mutex<Vec<Weak<Watch>>>, stopped: &AtomicBool, limit: Duration
                 entry.since = now;
             } else if slice % 2 == 1 && now.duration_since(entry.since) >= limit {
                 watch.interrupt(slice);
+                stuck |= now.duration_since(entry.since) >= limit + OBEDIENCE;
             }
             true
         });
+        pulse.stuck.store(stuck, Ordering::Relaxed);
     }
 }

@@ -127,7 +127,7 @@ impl Stage {
                 }
                 Report::ThreadDied { instance, error, .. } => format!("{instance} DIED {error}"),
                 Report::Ended { instance, reason, .. } => format!("{instance} END {reason:?}"),
-                Report::Started { .. } => return,
+                Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } => return,
             };
             heard.borrow_mut().push(line);
         };
@@ -139,7 +139,7 @@ impl Stage {
             let program = Program::from_source(name, source, Some(app.to_owned())).expect("compiles");
             let config = InstanceConfig {
                 program: Arc::new(program),
-                arguments: vec!["secret".to_owned()],
+                arguments: vec!["one".to_owned()],
                 job: None,
                 mode: mode(number),
                 jit: false,

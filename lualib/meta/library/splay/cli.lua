@@ -25,7 +25,7 @@ function M.parameters(defaults, list) end
 
 --- Makes this instance crash with a probability: at a random time of the run it prints a line and
 --- ends at once, without a word to the others. The first instance, which judges the others in
---- most applications, never crashes.
+--- most applications, never crashes. A picture of the overlay (`view`) has it among the dead.
 ---
 --- `cli.crash(0, 20)  --> nil`
 ---

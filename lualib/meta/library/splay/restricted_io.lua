@@ -9,6 +9,8 @@
 ---@field max_size integer? bytes of all files
 ---@field max_files integer?
 ---@field clean boolean? delete the files of earlier runs
+---@field limit nil|fun(limit: string, reached: integer) told when a limit refuses something
+---@field result nil|fun(name: string) told of files under `results/`
 ---@field hashes string[]? of the files that are there, from a host that lists the folder itself:
 --- then there is no index
 

@@ -84,7 +84,12 @@ fn open_count(cx: &Ctx, transport: Transport) -> &Cell<u32> {
 /// it is gone.
 pub fn open(cx: &Ctx, transport: Transport) -> Result<(), Restricted> {
     let count = open_count(cx, transport);
-    check(cx, |guard| guard.may_open(count.get()))?;
+    let refused = check(cx, |guard| guard.may_open(count.get()));
+    if refused.is_err() {
+        let max = guard(cx).limits.borrow().max_sockets.unwrap_or_default();
+        cx.limit_met("max_sockets", max.into(), u64::from(count.get()) + 1);
+    }
+    refused?;
     count.set(count.get() + 1);
     Ok(())
 }
@@ -127,7 +132,11 @@ pub fn may_reach(cx: &Ctx, address: IpAddr) -> Result<(), Restricted> {
 #[inline]
 pub fn may_send(cx: &Ctx, bytes: usize) -> Result<(), Restricted> {
     check(cx, |guard| match guard.limits.borrow().max_send {
-        Some(max) if cx.counters.sent_bytes.get().saturating_add(bytes as u64) > max => Err(Restricted),
+        Some(max) if cx.counters.sent_bytes.get().saturating_add(bytes as u64) > max => {
+            let reached = cx.counters.sent_bytes.get().saturating_add(bytes as u64);
+            cx.limit_met("max_send_bytes", max, reached);
+            Err(Restricted)
+        }
         _ => Ok(()),
     })
 }
@@ -136,7 +145,10 @@ pub fn may_send(cx: &Ctx, bytes: usize) -> Result<(), Restricted> {
 #[inline]
 pub fn may_receive(cx: &Ctx) -> Result<(), Restricted> {
     check(cx, |guard| match guard.limits.borrow().max_receive {
-        Some(max) if cx.counters.received_bytes.get() > max => Err(Restricted),
+        Some(max) if cx.counters.received_bytes.get() > max => {
+            cx.limit_met("max_receive_bytes", max, cx.counters.received_bytes.get());
+            Err(Restricted)
+        }
         _ => Ok(()),
     })
 }

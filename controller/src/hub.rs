@@ -1,0 +1,409 @@
+//! The one task that owns the state: takes events from sessions and users, stores what has changed
+//! in one transaction, and only then carries out what is to be done. Never waits for a session: one
+//! whose queue is full is cut.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use splay_protocol::api::{JobEvent, ResultFile};
+use splay_protocol::session::{LogBatch, Refused, RefusedCode, ResultPart, Settings, ToSplayd, Welcome};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::state::{Action, Event, Micros, NodesHead, Rejected, State};
+use crate::store::{Commit, Store, StoreError};
+
+/// The controller's clock.
+pub fn now_us() -> Micros {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros() as Micros)
+}
+
+/// What a session is given to send.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// A message.
+    Message(Box<ToSplayd>),
+    /// Who is in a job: encoded when its turn comes, so that long lists wait only once.
+    Nodes(Arc<NodesHead>, Vec<(u32, u32)>),
+    /// Files by their digests.
+    Files(Vec<String>),
+    /// The last word.
+    Close(RefusedCode, String),
+}
+
+/// Messages that wait for one splayd. One that does not read for so long is cut.
+pub const SESSION_QUEUE: usize = 4096;
+
+/// Events that are stored in one transaction at most.
+const BATCH: usize = 2000;
+
+/// What listeners hear.
+#[derive(Debug, Clone)]
+pub enum Feed {
+    /// Something happened to a job.
+    Event(Arc<str>, JobEvent),
+    /// Log lines came: job, splayd, number of the report, compressed block.
+    Logs(Arc<str>, Arc<str>, u64, Arc<[u8]>),
+}
+
+type Question = Box<dyn FnOnce(&State) + Send>;
+type Answer = oneshot::Sender<Result<(), Rejected>>;
+
+enum Input {
+    Event(Event, Option<Answer>),
+    Ask(Question),
+    Open {
+        event: Box<Event>,
+        splayd: String,
+        queue: mpsc::Sender<Outgoing>,
+        answer: oneshot::Sender<Result<u64, Rejected>>,
+    },
+    Closed(String, u64),
+    Settings(Settings),
+}
+
+/// The way to the task. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub {
+    inputs: mpsc::Sender<Input>,
+    feed: broadcast::Sender<Feed>,
+}
+
+/// The task has ended: the controller is about to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the controller is about to end")]
+pub struct Ended;
+
+/// A session the task knows.
+struct Session {
+    number: u64,
+    queue: mpsc::Sender<Outgoing>,
+}
+
+/// Bounds of what jobs leave.
+#[derive(Debug, Clone)]
+pub struct ResultRules {
+    /// Where result files go.
+    pub folder: PathBuf,
+    /// Bytes of one file at most.
+    pub max_file_bytes: u64,
+}
+
+/// Everything the task owns.
+struct Owner {
+    state: State,
+    store: Store,
+    sessions: HashMap<String, Session>,
+    next_session: u64,
+    settings: Settings,
+    results: ResultRules,
+    feed: broadcast::Sender<Feed>,
+}
+
+impl Hub {
+    /// Starts the task. It ends when `stop` says so, or with the error that keeps it from storing.
+    pub fn start(
+        state: State,
+        store: Store,
+        settings: Settings,
+        results: ResultRules,
+        stop: watch::Receiver<bool>,
+    ) -> (Hub, tokio::task::JoinHandle<Result<(), StoreError>>) {
+        let (inputs, received) = mpsc::channel(1024);
+        let (feed, _) = broadcast::channel(4096);
+        let sessions = HashMap::new();
+        let owner = Owner { state, store, sessions, next_session: 0, settings, results, feed: feed.clone() };
+        let task = tokio::spawn(owner.run(received, stop));
+        (Hub { inputs, feed }, task)
+    }
+
+    /// Has an event applied; comes back when it is stored.
+    pub async fn apply(&self, event: Event) -> Result<Result<(), Rejected>, Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.inputs.send(Input::Event(event, Some(answer))).await.map_err(|_| Ended)?;
+        answered.await.map_err(|_| Ended)
+    }
+
+    /// Hands an event over; what is wrong with it is told by the answer.
+    pub async fn post(&self, event: Event, answer: Option<Answer>) -> Result<(), Ended> {
+        self.inputs.send(Input::Event(event, answer)).await.map_err(|_| Ended)
+    }
+
+    /// Looks at the state.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> Result<T, Ended> {
+        let (answer, answered) = oneshot::channel();
+        let question: Question = Box::new(move |state| {
+            let _ = answer.send(look(state));
+        });
+        self.inputs.send(Input::Ask(question)).await.map_err(|_| Ended)?;
+        answered.await.map_err(|_| Ended)
+    }
+
+    /// A splayd has proved who it is. Gives the session's number; the queue begins with `Welcome`.
+    pub async fn open(
+        &self,
+        splayd: String,
+        event: Event,
+        queue: mpsc::Sender<Outgoing>,
+    ) -> Result<Result<u64, Rejected>, Ended> {
+        let (answer, answered) = oneshot::channel();
+        let open = Input::Open { event: Box::new(event), splayd, queue, answer };
+        self.inputs.send(open).await.map_err(|_| Ended)?;
+        answered.await.map_err(|_| Ended)
+    }
+
+    /// A session is over.
+    pub async fn closed(&self, splayd: String, number: u64) {
+        let _ = self.inputs.send(Input::Closed(splayd, number)).await;
+    }
+
+    /// Tells all splayds new settings.
+    pub async fn set_settings(&self, settings: Settings) -> Result<(), Ended> {
+        self.inputs.send(Input::Settings(settings)).await.map_err(|_| Ended)
+    }
+
+    /// What happens from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Feed> {
+        self.feed.subscribe()
+    }
+}
+
+impl Owner {
+    async fn run(
+        mut self,
+        mut inputs: mpsc::Receiver<Input>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), StoreError> {
+        loop {
+            let wait =
+                self.state.next_deadline().map(|at| Duration::from_micros(at.saturating_sub(now_us())));
+            let tick = async {
+                match wait {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let mut answers = Vec::new();
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                input = inputs.recv() => match input {
+                    Some(input) => self.take(input, &mut answers),
+                    None => break,
+                },
+                () = tick => {}
+            }
+            for _ in 1..BATCH {
+                match inputs.try_recv() {
+                    Ok(input) => self.take(input, &mut answers),
+                    Err(_) => break,
+                }
+            }
+            let _ = self.state.apply(now_us(), Event::Tick);
+            self.carry_out().await?;
+            for (answer, result) in answers {
+                let _ = answer.send(result);
+            }
+        }
+        for session in self.sessions.values() {
+            let _ = session
+                .queue
+                .try_send(Outgoing::Close(RefusedCode::Busy, "the controller is about to end".into()));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, input: Input, answers: &mut Vec<(Answer, Result<(), Rejected>)>) {
+        let now = now_us();
+        match input {
+            Input::Event(event, answer) => {
+                let result = self.state.apply(now, event);
+                if let Some(answer) = answer {
+                    answers.push((answer, result));
+                }
+            }
+            Input::Ask(question) => question(&self.state),
+            Input::Open { event, splayd, queue, answer } => {
+                self.next_session += 1;
+                let number = self.next_session;
+                let old = self.sessions.insert(splayd.clone(), Session { number, queue });
+                if let Some(old) = old {
+                    let reason = "another session of this splayd was opened".to_owned();
+                    let _ = old.queue.try_send(Outgoing::Close(RefusedCode::Replaced, reason));
+                }
+                // The welcome goes first: what the event gives rise to is queued after it.
+                let before = self.state.splayds().get(&splayd).map_or(0, |splayd| splayd.sequence);
+                let welcome = Welcome {
+                    splayd: splayd.clone(),
+                    acknowledged: before,
+                    time_us: now,
+                    settings: self.settings.clone(),
+                };
+                self.say(&splayd, Outgoing::Message(Box::new(ToSplayd::Welcome(welcome))));
+                let result = self.state.apply(now, *event);
+                if result.is_err() {
+                    self.sessions.remove(&splayd);
+                }
+                let _ = answer.send(result.map(|()| number));
+            }
+            Input::Closed(splayd, number) => {
+                if self.sessions.get(&splayd).is_some_and(|session| session.number == number) {
+                    self.sessions.remove(&splayd);
+                    let _ = self.state.apply(now, Event::Disconnected(splayd));
+                }
+            }
+            Input::Settings(settings) => {
+                self.settings = settings;
+                let all: Vec<String> = self.sessions.keys().cloned().collect();
+                for splayd in all {
+                    self.say(&splayd, Outgoing::Message(Box::new(ToSplayd::Settings(self.settings.clone()))));
+                }
+            }
+        }
+    }
+
+    /// Stores what has changed, then does what is to be done.
+    async fn carry_out(&mut self) -> Result<(), StoreError> {
+        let actions = self.state.take_actions();
+        let mut commit = Commit { changes: self.state.take_changes(), ..Commit::default() };
+        for action in &actions {
+            match action {
+                Action::Event(job, event) => commit.events.push((job.clone(), event.clone())),
+                Action::Logs(splayd, sequence, batch) => {
+                    commit.logs.push((splayd.clone(), *sequence, batch.clone()))
+                }
+                Action::Result(part) => {
+                    if let Some(file) = self.keep_result(part).await? {
+                        commit.results.retain(|(job, known)| {
+                            (job, known.position, &known.path) != (&part.job, file.position, &file.path)
+                        });
+                        commit.results.push((part.job.clone(), file));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if !commit.is_empty() {
+            self.store.commit(&commit).await?;
+        }
+        let mut acknowledged: HashMap<String, u64> = HashMap::new();
+        for action in actions {
+            match action {
+                Action::Send(splayd, message) => self.say(&splayd, Outgoing::Message(message)),
+                Action::SendNodes(splayd, head, positions) => {
+                    self.say(&splayd, Outgoing::Nodes(head, positions))
+                }
+                Action::SendFiles(splayd, digests) => self.say(&splayd, Outgoing::Files(digests)),
+                Action::Close(splayd, code, reason) => self.say(&splayd, Outgoing::Close(code, reason)),
+                Action::Ack(splayd, sequence) => drop(acknowledged.insert(splayd, sequence)),
+                Action::Event(job, event) => drop(self.feed.send(Feed::Event(job.into(), event))),
+                Action::Logs(splayd, sequence, LogBatch { job, data, .. }) => {
+                    if self.feed.receiver_count() > 0 {
+                        let data = data.into_vec().into();
+                        let _ = self.feed.send(Feed::Logs(job.into(), splayd.into(), sequence, data));
+                    }
+                }
+                Action::Result(_) => {}
+            }
+        }
+        for (splayd, sequence) in acknowledged {
+            let ack = ToSplayd::Ack(splay_protocol::session::Ack { sequence });
+            self.say(&splayd, Outgoing::Message(Box::new(ack)));
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, splayd: &str, what: Outgoing) {
+        let Some(session) = self.sessions.get(splayd) else { return };
+        if session.queue.try_send(what).is_err() {
+            // It does not read, or is gone: without its queue the session's task ends.
+            tracing::warn!(splayd, "session cut: {SESSION_QUEUE} messages wait for it");
+            self.sessions.remove(splayd);
+            let _ = self.state.apply(now_us(), Event::Disconnected(splayd.to_owned()));
+        }
+    }
+
+    /// Writes a piece of a result where it belongs. A piece that came before is written again.
+    async fn keep_result(&self, part: &ResultPart) -> Result<Option<ResultFile>, StoreError> {
+        if !safe_path(&part.path) || part.total_bytes > self.results.max_file_bytes {
+            tracing::warn!(
+                job = part.job,
+                path = part.path,
+                bytes = part.total_bytes,
+                "result file not taken"
+            );
+            return Ok(None);
+        }
+        let path = self.results.folder.join(&part.job).join(part.position.to_string()).join(&part.path);
+        let (data, offset, total) = (part.data.to_vec(), part.offset, part.total_bytes);
+        let shown = path.display().to_string();
+        let written = tokio::task::spawn_blocking(move || write_piece(&path, offset, total, &data)).await;
+        let written = written.unwrap_or(Ok(None)).map_err(|error| StoreError::File(shown, error))?;
+        let file = |received_bytes| ResultFile {
+            position: part.position,
+            path: part.path.clone(),
+            bytes: part.total_bytes,
+            received_bytes,
+        };
+        Ok(written.map(file))
+    }
+}
+
+/// Whether a path stays in its folder: relative, of plain names.
+pub fn safe_path(path: &str) -> bool {
+    let name = |part: &str| !part.is_empty() && part != "." && part != ".." && part.len() <= 255;
+    path.len() <= 1024 && !path.contains(['\0', '\\']) && path.split('/').all(name)
+}
+
+fn write_piece(path: &std::path::Path, offset: u64, total: u64, data: &[u8]) -> std::io::Result<Option<u64>> {
+    use std::os::unix::fs::FileExt as _;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    let length = file.metadata()?.len();
+    // A hole, or more than was announced: not what an honest splayd sends.
+    if offset > length || offset.checked_add(data.len() as u64).is_none_or(|end| end > total) {
+        return Ok(None);
+    }
+    file.write_all_at(data, offset)?;
+    file.sync_data()?;
+    Ok(Some(length.max(offset + data.len() as u64)))
+}
+
+/// The last word of a session.
+pub fn refusal(code: RefusedCode, reason: impl Into<String>) -> ToSplayd {
+    ToSplayd::Refused(Refused { code, reason: reason.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        for path in ["a", "a/b.txt", "ä b/..c"] {
+            assert!(safe_path(path), "{path}");
+        }
+        for path in ["", "/a", "a//b", "../a", "a/..", "a/./b", "a\0", "a\\b", "a/"] {
+            assert!(!safe_path(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn pieces_make_a_file_whatever_comes_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j/1/out");
+        let write = |offset, data: &[u8]| write_piece(&path, offset, 6, data).unwrap();
+        assert_eq!(write(0, b"abc"), Some(3));
+        assert_eq!(write(4, b"x"), None);
+        assert_eq!(write(3, b"def"), Some(6));
+        assert_eq!(write(0, b"abc"), Some(6));
+        assert_eq!(write(6, b"more"), None);
+        assert_eq!(std::fs::read(&path).unwrap(), b"abcdef");
+    }
+}
