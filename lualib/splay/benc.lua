@@ -5,7 +5,7 @@
 --- Manual: 'splay.benc'
 
 local core = require "splay.benc_core"
-local llenc = require "splay.llenc"
+local llenc = require "splay.lazy" "splay.llenc"
 
 ---@class splay.benc
 local M = {}
@@ -82,25 +82,28 @@ function M.receive(socket, max_length)
 end
 
 -- The wrapped object below is a socket in blocks already.
-local wrap, is_wrapped = require("splay.wrapped").class("#BENC", {
-  send = function(self, data) return self.super:send(core.encode(data)) end,
-  receive = function(self, max_length)
-    local bytes, err = self.super:receive(max_length)
-    if not bytes then return nil, err end
-    return received(pcall(core.decode, bytes))
-  end,
-  receive_array = function(self, number, max_length)
-    local blocks, err, partial = self.super:receive_array(number, max_length)
-    local values = {}
-    for i, bytes in ipairs(blocks or partial) do
-      local ok, value = pcall(core.decode, bytes)
-      if not ok then return nil, "corrupted", values end
-      values[i] = value
-    end
-    if not blocks then return nil, err, values end
-    return values
-  end,
-})
+local wrap, is_wrapped
+local function prepare()
+  wrap, is_wrapped = require("splay.wrapped").class("#BENC", {
+    send = function(self, data) return self.super:send(core.encode(data)) end,
+    receive = function(self, max_length)
+      local bytes, err = self.super:receive(max_length)
+      if not bytes then return nil, err end
+      return received(pcall(core.decode, bytes))
+    end,
+    receive_array = function(self, number, max_length)
+      local blocks, err, partial = self.super:receive_array(number, max_length)
+      local values = {}
+      for i, bytes in ipairs(blocks or partial) do
+        local ok, value = pcall(core.decode, bytes)
+        if not ok then return nil, "corrupted", values end
+        values[i] = value
+      end
+      if not blocks then return nil, err, values end
+      return values
+    end,
+  })
+end
 
 --- Wraps a socket: its `send` and `receive` then deal in values.
 ---
@@ -117,6 +120,7 @@ local wrap, is_wrapped = require("splay.wrapped").class("#BENC", {
 ---@param socket table a socket, or one wrapped by `splay.llenc`
 ---@return table wrapped the socket itself if it is wrapped already
 function M.wrap(socket)
+  if not wrap then prepare() end
   return is_wrapped(socket) and socket or wrap(llenc.wrap(socket))
 end
 

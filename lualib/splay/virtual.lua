@@ -41,6 +41,20 @@ function os.clock() return core.now() end
 
 function os.getenv() return nil end
 
+-- The C library's names are random. Other simulations on the machine get the same ones.
+local named = 0
+function os.tmpname()
+  named = named + 1
+  local position = job and job.position or 0
+  return ("/tmp/splay-sim-%d-%d"):format(position, named)
+end
+
+-- The locale is the process's, and would be that of all instances.
+function os.setlocale(locale)
+  if locale == nil or locale == "" or locale == "C" or locale == "POSIX" then return "C" end
+  return nil
+end
+
 -- What a file is called otherwise is an address of the C library's.
 local handles = getmetatable(io.stdout)
 local numbers, count = setmetatable({}, { __mode = "k" }), 0

@@ -24,8 +24,8 @@ Exit status:
   1    an instance failed: error, exit with another status than 0, or memory limit;
        or a thread died of an uncaught error, however its instance ended
   2    the command line is wrong
-  3    the application's file, or that of --churn, is missing or unreadable
-  4    the application's file is not valid Lua, or that of --churn is wrong
+  3    the application's file, that of --churn or of a topology is missing or unreadable
+  4    the application's file is not valid Lua, or that of --churn or of a topology is wrong
   5    the machine cannot host it: a port is taken, or too few file descriptors
   6    results, a picture or output cannot be written
   70   a worker broke down (a bug in splay)
@@ -90,6 +90,14 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A recording cannot be read.
+    #[error("read the recording `{path}`: {source}")]
+    Recording {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A file of the user's is wrong.
     #[error("{}:{error}\n{}", path.display(), error.excerpt())]
     Source {
@@ -129,6 +137,22 @@ pub enum Failure {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// The file of a topology cannot be read.
+    #[error("read the topology `{path}`: {source}")]
+    Topology {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file of a topology is not one.
+    #[error("{place}: {problem}")]
+    TopologyInvalid {
+        /// File and line.
+        place: String,
+        /// What is wrong, and with which element.
+        problem: String,
     },
     /// What a run showed cannot be read.
     #[error("read what the run showed, `{path}`: {source}")]
@@ -193,12 +217,17 @@ impl Failure {
             Failure::Usage(_) | Failure::Lists(_) => 2,
             Failure::Program(ProgramError::Read { .. })
             | Failure::Folder { .. }
+            | Failure::Recording { .. }
+            | Failure::Topology { .. }
             | Failure::View { .. }
             | Failure::Input(_)
             | Failure::Read { .. }
             | Failure::Password(_)
             | Failure::Unreachable(_) => 3,
-            Failure::Program(_) | Failure::Source { .. } | Failure::Options { .. } => 4,
+            Failure::Program(_)
+            | Failure::Source { .. }
+            | Failure::Options { .. }
+            | Failure::TopologyInvalid { .. } => 4,
             Failure::PortTaken { .. } | Failure::Port { .. } | Failure::Descriptors { .. } => 5,
             Failure::Write { .. } | Failure::Plot { .. } | Failure::Output(_) => 6,
             Failure::Controller { .. } => 7,

@@ -15,6 +15,7 @@ mod failure;
 mod interrupt;
 mod ledger;
 mod likeness;
+mod network_options;
 mod options;
 mod plot;
 mod preflight;
@@ -23,7 +24,9 @@ mod quantity;
 mod reference;
 mod reporter;
 mod results;
+mod sim;
 mod testbed;
+mod topology_picture;
 mod trace;
 
 use std::process::ExitCode;

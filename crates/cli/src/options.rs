@@ -9,9 +9,11 @@ use splay_protocol::ListType;
 
 use crate::churn::{Loaded, Origin};
 use crate::command::run::{Jit, RunArgs};
+use crate::event::seconds;
 use crate::failure::Failure;
+use crate::network_options::NetworkOptions;
 use crate::plot::Kind;
-use crate::quantity::duration_text;
+use crate::quantity::{InstanceSet, duration_text};
 
 /// LuaJIT's compiler pays off where a state runs long; its machine code costs memory in each of
 /// many states. Up to this many instances it is on, but never in the sandbox: a compiler is where a
@@ -19,7 +21,7 @@ use crate::quantity::duration_text;
 pub const MANY_INSTANCES: u32 = 64;
 
 /// The Lua heap of a sandboxed instance when nothing else is asked for: what splayds give.
-const SANDBOX_MEMORY_BYTES: u64 = 20 << 20;
+pub const SANDBOX_MEMORY_BYTES: u64 = 20 << 20;
 
 /// Where ports begin unless the user says otherwise: above the well-known ones, below those the
 /// system gives to outgoing connections.
@@ -75,16 +77,27 @@ pub struct Options {
     pub plot: Vec<Kind>,
     /// The program's arguments.
     pub arguments: Vec<String>,
+    /// What a simulated run has besides; `None`: a real one.
+    #[serde(flatten)]
+    pub simulation: Option<Simulated>,
+}
+
+/// What is decided of a simulated run besides.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Simulated {
+    /// What the network is like.
+    pub network: NetworkOptions,
+    /// How long a resumed coroutine keeps its instance's processor busy.
+    #[serde(rename = "resume_cost_seconds")]
+    #[serde(serialize_with = "seconds")]
+    pub resume_cost: Duration,
 }
 
 impl Options {
     /// Fills in what was left open and refuses what cannot be.
     pub fn resolve(args: &RunArgs, churn: Option<&Loaded>) -> Result<Options, Failure> {
         let instances = churn.map_or(args.instances, |churn| churn.trace.nodes());
-        if let Some(last) = args.only.as_ref().map(|only| only.last()).filter(|&last| last > instances) {
-            let message = format!("--only names instance {last}, and there are {instances}");
-            return Err(Failure::Usage(message));
-        }
+        check_only(args.only.as_ref(), instances)?;
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         let name = args.app.file_stem().map_or("app".into(), |stem| stem.to_string_lossy());
         let mut options = Options {
@@ -117,6 +130,7 @@ impl Options {
             max_memory_bytes: args.memory.or(args.sandbox.then_some(SANDBOX_MEMORY_BYTES)),
             plot: args.plot.clone(),
             arguments: args.arguments.clone(),
+            simulation: None,
         };
         options.command_line = options.spell_out();
         Ok(options)
@@ -168,6 +182,14 @@ impl Options {
             words.extend(self.arguments.iter().cloned());
         }
         words
+    }
+}
+
+/// Refuses `--only` with instances that there are not.
+pub fn check_only(only: Option<&InstanceSet>, instances: u32) -> Result<(), Failure> {
+    match only.map(InstanceSet::last).filter(|&last| last > instances) {
+        Some(last) => Err(Failure::Usage(format!("--only names instance {last}, and there are {instances}"))),
+        None => Ok(()),
     }
 }
 

@@ -32,7 +32,11 @@ impl FromStr for TimeLimit {
 
 /// A duration as it is written on a command line.
 pub fn duration_text(duration: Duration) -> String {
-    format!("{}s", duration.as_secs_f64())
+    let fraction = format!("{:09}", duration.subsec_nanos());
+    match fraction.trim_end_matches('0') {
+        "" => format!("{}s", duration.as_secs()),
+        digits => format!("{}.{digits}s", duration.as_secs()),
+    }
 }
 
 /// A size for people: `512 B`, `1.5 MB`.
@@ -117,6 +121,8 @@ mod tests {
             duration(&duration_text(Duration::from_millis(90_500))),
             Ok(Duration::from_millis(90_500))
         );
+        assert_eq!(duration_text(Duration::from_millis(1860)), "1.86s");
+        assert_eq!(duration_text(Duration::from_secs(60)), "60s");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What crosses a process or file boundary: nodes, jobs, node lists, churn, the session between
-//! splayd and controller, its HTTP API, join tokens, log lines.
+//! What crosses a process or file boundary: nodes, jobs, node lists, churn, topologies, the session
+//! between splayd and controller, its HTTP API, join tokens, log lines.
 
 pub mod api;
 pub mod churn;
@@ -13,6 +13,7 @@ pub mod quantity;
 pub mod seed;
 pub mod session;
 pub mod submission;
+pub mod topology;
 
 pub use job::{Job, ListType};
 pub use join::{JoinToken, JoinTokenError};

@@ -197,6 +197,15 @@ pub trait Driver {
         false
     }
 
+    /// Has the readiness of an owner's sockets told no sooner than at `until`: its processor is
+    /// busy. Means something in virtual time alone.
+    fn pause(&mut self, _owner: Owner, _until: Duration) {}
+
+    /// The driver itself, if its host may look at it.
+    fn inspect(&self) -> Option<&dyn std::any::Any> {
+        None
+    }
+
     /// Creates a socket owned by `owner`.
     fn open(&mut self, owner: Owner, transport: Transport, family: Family) -> io::Result<SocketId>;
     /// Binds to a local address; port 0 chooses one.

@@ -17,7 +17,7 @@ use splay_protocol::Node;
 use crate::driver::{Driver, Owner, Wake};
 use crate::host::{EndReason, InstanceConfig, InstanceNumber, Report, Usage, WorkerConfig};
 pub use crate::vm::{Beat, Pulse};
-use crate::vm::{Instance, Next, Watchdog};
+use crate::vm::{Instance, Next, Totals, Watchdog};
 
 /// Turns that may pass between two looks at the driver while instances are busy.
 const TURNS_PER_LOOK: usize = 32;
@@ -43,6 +43,8 @@ struct Seat {
     unstarted: bool,
     /// Valid entry of the deadline heap.
     deadline: Option<Duration>,
+    /// Its processor is busy until then, see [`Worker::charge_resumes`].
+    busy_until: Duration,
 }
 
 /// Runs instances over one driver, on one OS thread.
@@ -59,6 +61,8 @@ pub struct Worker {
     /// Who runs, and since when: time is read when that changes, not at every turn.
     running: Option<u32>,
     since: Duration,
+    totals: Rc<Totals>,
+    resume_cost: Option<Duration>,
     pulse: Arc<Pulse>,
 }
 
@@ -83,8 +87,27 @@ impl Worker {
             live: 0,
             running: None,
             since: Duration::ZERO,
+            totals: Rc::default(),
+            resume_cost: None,
             pulse,
         }
+    }
+
+    /// For a driver in virtual time: each coroutine that is resumed keeps its instance's processor
+    /// busy for so long. What it does it does at the beginning of that time; whatever comes for
+    /// the instance meanwhile waits. Charged as the time that the instance used.
+    pub fn charge_resumes(&mut self, cost: Duration) {
+        self.resume_cost = Some(cost).filter(|cost| !cost.is_zero());
+    }
+
+    /// What the instances did together, from the beginning.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Looks at the driver, if it is one of this type that lets itself be looked at.
+    pub fn inspect_driver<D: 'static, T>(&self, look: impl FnOnce(&D) -> T) -> Option<T> {
+        self.driver.borrow().inspect().and_then(|driver| driver.downcast_ref()).map(look)
     }
 
     /// What other threads may watch.
@@ -125,12 +148,18 @@ impl Worker {
             self.driver.clone(),
             self.sink.clone(),
             self.watchdog.as_ref(),
+            self.totals.clone(),
         );
         match opened {
             Ok(instance) => {
-                let instance = Some(instance);
-                let seat = Seat { instance, number, queued: false, unstarted: false, deadline: None };
-                self.seats.push(seat);
+                self.seats.push(Seat {
+                    instance: Some(instance),
+                    number,
+                    queued: false,
+                    unstarted: false,
+                    deadline: None,
+                    busy_until: Duration::ZERO,
+                });
                 self.by_number.insert(number, owner.0);
                 self.live += 1;
                 Some(owner.0)
@@ -282,8 +311,19 @@ impl Worker {
             (self.sink.borrow_mut())(Report::Started { instance: entry.number, at });
         }
         self.pulse.begin(entry.number);
-        let next = instance.turn(self.since);
+        let mut next = instance.turn(self.since);
         self.pulse.end();
+        if let Some(cost) = self.resume_cost {
+            let spent = cost * u32::try_from(instance.take_resumes()).unwrap_or(u32::MAX);
+            instance.charge(spent);
+            entry.busy_until = entry.busy_until.max(self.since) + spent;
+            self.driver.borrow_mut().pause(Owner(seat), entry.busy_until);
+            next = match next {
+                Next::Ready => Next::At(entry.busy_until),
+                Next::At(deadline) => Next::At(deadline.max(entry.busy_until)),
+                other => other,
+            };
+        }
         match next {
             Next::Ready => self.queue(seat),
             Next::At(deadline) => {

@@ -1,5 +1,7 @@
 //! The virtual clock and the seeded randomness of a simulated worker, in front of its network.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::RawFd;
@@ -46,6 +48,10 @@ pub struct VirtualDriver {
     waker: VirtualWaker,
     /// The last `poll` found something without moving the clock.
     stood_still: bool,
+    /// By owner: until when it is told nothing.
+    busy: Vec<Time>,
+    /// When those become free again, and are told.
+    free: BinaryHeap<Reverse<Time>>,
     recorder: Option<SharedRecorder>,
 }
 
@@ -54,10 +60,12 @@ impl VirtualDriver {
     pub fn new(seed: u64, config: &NetworkConfig) -> VirtualDriver {
         VirtualDriver {
             now: 0,
-            network: Network::new(config),
+            network: Network::new(config, seed),
             random: Xoshiro256PlusPlus::seed_from_u64(seed),
             waker: VirtualWaker::default(),
             stood_still: false,
+            busy: Vec::new(),
+            free: BinaryHeap::new(),
             recorder: None,
         }
     }
@@ -78,6 +86,11 @@ impl VirtualDriver {
         self.recorder = Some(recorder);
     }
 
+    /// The network, to be changed: see [`Network::apply`].
+    pub fn network_mut(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
     /// Whether nothing is under way: only a timer or the host can make something happen.
     pub fn is_idle(&self) -> bool {
         self.network.next_event().is_none()
@@ -88,11 +101,28 @@ impl VirtualDriver {
         self.network.socket_count()
     }
 
+    /// What moves the clock by itself.
+    fn next_event(&self) -> Option<Time> {
+        let free = self.free.peek().map(|Reverse(at)| *at);
+        match (self.network.next_event(), free) {
+            (Some(event), Some(free)) => Some(event.min(free)),
+            (event, free) => event.or(free),
+        }
+    }
+
+    /// The network, to be looked at.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
     fn pass_to(&mut self, now: Time, wakes: &mut Vec<Wake>) -> bool {
         self.now = self.now.max(now);
         self.network.advance(self.now);
         let before = wakes.len();
-        self.network.report(wakes);
+        while self.free.peek().is_some_and(|Reverse(at)| *at <= self.now) {
+            self.free.pop();
+        }
+        self.network.report(wakes, &self.busy);
         wakes.len() > before
     }
 }
@@ -119,6 +149,22 @@ impl Driver for VirtualDriver {
 
     fn is_virtual(&self) -> bool {
         true
+    }
+
+    fn pause(&mut self, owner: Owner, until: Duration) {
+        let index = owner.0 as usize;
+        if self.busy.len() <= index {
+            self.busy.resize(index + 1, 0);
+        }
+        let until = Time::try_from(until.as_nanos()).unwrap_or(Time::MAX);
+        if until > self.now.max(self.busy[index]) {
+            self.busy[index] = until;
+            self.free.push(Reverse(until));
+        }
+    }
+
+    fn inspect(&self) -> Option<&dyn std::any::Any> {
+        Some(self)
     }
 
     fn open(&mut self, owner: Owner, transport: Transport, family: Family) -> io::Result<SocketId> {
@@ -223,7 +269,7 @@ impl Driver for VirtualDriver {
         let mut woken = self.pass_to(at_once.min(limit), wakes) || !wakes.is_empty();
         self.stood_still = woken;
         while !woken {
-            match self.network.next_event() {
+            match self.next_event() {
                 Some(at) if at <= limit => woken = self.pass_to(at, wakes),
                 _ => {
                     if until.is_some() {

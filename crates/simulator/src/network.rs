@@ -1,9 +1,13 @@
 //! The simulated network as a pure state machine: calls and the passing of time go in, changes
 //! of readiness come out. Owns every socket, port and packet in flight; knows no clock of its
-//! own, no program and no randomness.
+//! own and no program. What becomes of a packet is the [model](crate::model)'s to say, if there is
+//! one; without one every packet takes the same time.
 
 mod agenda;
 mod bytes;
+mod faults;
+pub mod inspect;
+mod lines;
 mod packed;
 mod ports;
 mod socket;
@@ -11,12 +15,13 @@ mod tcp;
 mod udp;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use slab::Slab;
 use splay_runtime::driver::{
     Family, OptionName, Owner, Query, Readiness, Resolved, SocketId, SocketOption, Transport, Wake, Watch,
@@ -28,15 +33,24 @@ pub use agenda::Time;
 use packed::Packed;
 use ports::{Binding, Host, Ports, Side};
 
+use crate::model::pipes::{Due, Pipes};
+use crate::model::{Model, ModelConfig};
 use crate::recording::{Kind as Record, Recorder};
+
+pub use faults::PlannedFault;
+use lines::{Flow, Line, Parcel};
 
 use socket::{Kind, Options, Ref, Report, Socket, error};
 
 /// What the simulated network is like.
 #[derive(Debug, Clone)]
 pub struct NetworkConfig {
-    /// One-way delay of every packet.
+    /// One-way delay of every packet; with a model, of those that stay on their host.
     pub latency: Duration,
+    /// What the network between hosts is like, if it is more than a delay.
+    pub model: Option<ModelConfig>,
+    /// What will be wrong with it, and when.
+    pub faults: Vec<PlannedFault>,
     /// Time the name service takes to answer.
     pub name_latency: Duration,
     /// Addresses, besides the loopback ones, that sockets may bind and that answer.
@@ -49,6 +63,8 @@ impl Default for NetworkConfig {
     fn default() -> Self {
         NetworkConfig {
             latency: Duration::from_micros(100),
+            model: None,
+            faults: Vec::new(),
             name_latency: Duration::from_millis(1),
             addresses: Vec::new(),
             names: Vec::new(),
@@ -59,6 +75,8 @@ impl Default for NetworkConfig {
 /// Something that happens later.
 #[derive(Debug)]
 enum Event {
+    /// A connection request leaves.
+    Dial { client: Ref, from: SocketAddr, to: SocketAddr, at: Option<Host>, attempt: u32 },
     /// A connection request reaches `to`.
     Request { client: Ref, from: SocketAddr, to: SocketAddr, at: Option<Host>, attempt: u32 },
     /// The answer to a request reaches the client: its server end, or why there is none.
@@ -77,6 +95,18 @@ enum Event {
     Unreachable { to: Ref },
     /// The name service has answered.
     Named(Wake),
+    /// Something leaves after waiting for a paused host.
+    Depart { from: Ref, parcel: Parcel },
+    /// A datagram leaves.
+    DepartDatagram(Box<lines::Datagram>),
+    /// What is not acknowledged on a stream is sent again.
+    Resend { from: Ref, timer: u32 },
+    /// A flow has sent its first parcel over its narrowest link.
+    Served(Due<Flow>),
+    /// A fault begins, and ends after a while.
+    Fault(Box<PlannedFault>),
+    /// A fault ends.
+    Lift(crate::model::FaultId),
 }
 
 /// All simulated sockets and what is under way between them.
@@ -84,6 +114,8 @@ enum Event {
 pub struct Network {
     now: Time,
     sockets: Slab<Socket>,
+    /// By owner: its sockets, as places in the slab.
+    owned: Vec<BTreeSet<u32>>,
     stamps: u32,
     ports: Ports,
     agenda: Agenda<Event>,
@@ -91,17 +123,42 @@ pub struct Network {
     answers: Vec<Wake>,
     latency: Time,
     name_latency: Time,
-    /// Who answers at an address, besides the loopback ones.
-    addresses: BTreeMap<IpAddr, Host>,
+    /// Who answers at an address, besides the loopback ones. Only ever looked up.
+    addresses: FxHashMap<IpAddr, Host>,
     /// By owner: its host and that host's address.
     homes: Vec<Option<(Host, IpAddr)>>,
     names: BTreeMap<String, Vec<IpAddr>>,
+    counters: Counters,
     /// Takes down what is sent, if anyone wants to know.
     recorder: Option<SharedRecorder>,
+    seed: u64,
+    model: Option<Box<Model>>,
+    /// By host: the owner of its first instance, who is the host to the model.
+    residents: Vec<Owner>,
+    /// With a model: every stream's sending end that has sent something.
+    lines: BTreeMap<Ref, Line>,
+    /// With a model: what waits for links of limited capacity.
+    pipes: Pipes<Flow, Parcel>,
+    /// What reached paused hosts, or was to leave them.
+    paused: Vec<(Owner, Event)>,
+}
+
+/// What has happened on a network since its beginning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Datagrams, and pieces of streams, that were sent.
+    pub messages: u64,
+    /// Their payload.
+    pub bytes: u64,
+    /// Datagrams that were lost: nobody there, no room, or the network's doing.
+    pub drops: u64,
 }
 
 /// A recorder that the driver and the host of a simulation share.
 pub type SharedRecorder = Rc<RefCell<Recorder>>;
+
+/// Who lives on the host of owners without an address.
+const NOBODY: Owner = Owner(u32::MAX);
 
 /// Nanoseconds of a duration; 584 years fit.
 fn nanoseconds(duration: Duration) -> Time {
@@ -116,17 +173,23 @@ fn unspecified(family: Family) -> SocketAddr {
 }
 
 impl Network {
-    /// An empty network at time zero.
-    pub fn new(config: &NetworkConfig) -> Network {
+    /// An empty network at time zero, whose randomness follows from `seed`.
+    pub fn new(config: &NetworkConfig, seed: u64) -> Network {
         let loopback = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
         let mut names = BTreeMap::from([("localhost".to_owned(), loopback)]);
         names.extend(config.names.iter().map(|(name, list)| (name.to_ascii_lowercase(), list.clone())));
+        let mut agenda = Agenda::default();
+        for fault in &config.faults {
+            agenda.plan(nanoseconds(fault.at), Event::Fault(Box::new(fault.clone())));
+        }
         Network {
             now: 0,
             sockets: Slab::new(),
+            owned: Vec::new(),
+            counters: Counters::default(),
             stamps: 0,
             ports: Ports::default(),
-            agenda: Agenda::default(),
+            agenda,
             reports: VecDeque::new(),
             answers: Vec::new(),
             latency: nanoseconds(config.latency),
@@ -135,6 +198,12 @@ impl Network {
             homes: Vec::new(),
             names,
             recorder: None,
+            seed,
+            model: config.model.clone().map(|model| Box::new(Model::new(seed, model))),
+            residents: Vec::new(),
+            lines: BTreeMap::new(),
+            pipes: Pipes::default(),
+            paused: Vec::new(),
         }
     }
 
@@ -145,7 +214,7 @@ impl Network {
 
     /// Takes down that a packet of an owner's socket leaves.
     fn note(
-        &self,
+        &mut self,
         kind: Record,
         owner: Owner,
         what: &[u8],
@@ -153,6 +222,10 @@ impl Network {
         to: SocketAddr,
         payload: &[u8],
     ) {
+        if matches!(kind, Record::Datagram | Record::Stream) {
+            self.counters.messages += 1;
+            self.counters.bytes += payload.len() as u64;
+        }
         if let Some(recorder) = &self.recorder {
             let (from, to) = (Packed::new(from), Packed::new(to));
             let parts = [what, from.bytes(), to.bytes(), payload];
@@ -170,6 +243,19 @@ impl Network {
             self.homes.resize(index + 1, None);
         }
         self.homes[index] = Some((host, address));
+        let resident = host.0 as usize;
+        if self.residents.len() <= resident {
+            self.residents.resize(resident + 1, owner);
+        }
+        if host == new {
+            self.residents[resident] = owner;
+        }
+    }
+
+    /// The instance by which the model knows a host that an instance lives on.
+    fn resident(&self, host: Host) -> Owner {
+        // Hosts without instances are none that faults or places could name.
+        self.residents.get(host.0 as usize).copied().filter(|_| host != Host::default()).unwrap_or(NOBODY)
     }
 
     fn home(&self, owner: Owner) -> Option<(Host, IpAddr)> {
@@ -208,13 +294,19 @@ impl Network {
         self.now = self.now.max(now);
     }
 
-    /// Appends what watchers have to be told since the last call.
-    pub fn report(&mut self, wakes: &mut Vec<Wake>) {
+    /// Appends what watchers have to be told since the last call. Owners that are busy (until
+    /// when, by owner) are told later.
+    pub fn report(&mut self, wakes: &mut Vec<Wake>, busy: &[Time]) {
+        let now = self.now;
         wakes.append(&mut self.answers);
         for _ in 0..self.reports.len() {
             let Some(which) = self.reports.pop_front() else { break };
             let Some(socket) = self.get_mut(which) else { continue };
             let (owner, id) = (socket.owner, which.id);
+            if busy.get(owner.0 as usize).is_some_and(|&until| until > now) {
+                self.reports.push_back(which);
+                continue;
+            }
             match socket.watch {
                 Some(Watch::Readable) if socket.readable() => {
                     wakes.push(Wake::Socket { owner, socket: id, readable: true, writable: false });
@@ -231,13 +323,20 @@ impl Network {
         }
     }
 
+    /// What has happened so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
     /// Open sockets, with connections not accepted yet.
     pub fn socket_count(&self) -> usize {
         self.sockets.len()
     }
 
     fn happen(&mut self, event: Event) {
+        let Some(event) = self.unless_paused(event) else { return };
         match event {
+            Event::Dial { client, from, to, at, attempt } => self.dial(client, from, to, at, attempt),
             Event::Request { client, from, to, at, attempt } => self.request(client, from, to, at, attempt),
             Event::Answer { client, result } => self.answer(client, result),
             Event::Data { to, from, bytes } => self.data(to, from, bytes),
@@ -252,12 +351,13 @@ impl Network {
                 }
             }
             Event::Named(wake) => self.answers.push(wake),
+            Event::Depart { from, parcel } => self.depart(from, parcel),
+            Event::DepartDatagram(datagram) => self.depart_datagram(*datagram),
+            Event::Resend { from, timer } => self.resend(from, timer),
+            Event::Served(due) => self.served(due),
+            Event::Fault(fault) => self.begin(*fault),
+            Event::Lift(id) => self.lift(id),
         }
-    }
-
-    /// One-way delay between two addresses.
-    fn delay(&self, _from: IpAddr, _to: IpAddr) -> Time {
-        self.latency
     }
 
     fn get(&self, id: SocketId) -> io::Result<&Socket> {
@@ -287,12 +387,25 @@ impl Network {
             claimed: false,
             watch: None,
             report: Report::default(),
+            failed: false,
             pending: None,
             options: Options::default(),
             kind,
         });
         let id = SocketId(u32::try_from(key).expect("fewer than 2^32 simulated sockets"));
+        let index = owner.0 as usize;
+        if self.owned.len() <= index {
+            self.owned.resize_with(index + 1, BTreeSet::new);
+        }
+        self.owned[index].insert(id.0);
         Ref { id, stamp }
+    }
+
+    /// Takes a socket out of all that knows of it but the port table.
+    fn take_out(&mut self, id: SocketId) -> Option<Socket> {
+        let socket = self.sockets.try_remove(id.0 as usize)?;
+        self.owned[socket.owner.0 as usize].remove(&id.0);
+        Some(socket)
     }
 
     /// Notes for `report` that a socket has become ready.
@@ -402,13 +515,13 @@ impl Network {
 
     /// See [`splay_runtime::driver::Driver::close`].
     pub fn close(&mut self, id: SocketId) {
-        let Some(socket) = self.sockets.try_remove(id.0 as usize) else { return };
+        let Some(socket) = self.take_out(id) else { return };
         if let Some(local) = socket.local.filter(|_| socket.claimed) {
             self.ports.release(self.side(&socket), local, id);
         }
         let from = Ref { id, stamp: socket.stamp };
         match socket.kind {
-            Kind::Stream(stream) => self.close_stream(from, &socket.options, socket.local, *stream),
+            Kind::Stream(stream) => self.close_stream(from, socket.owner, &socket.options, *stream),
             Kind::Listening(listener) => {
                 for waiting in listener.waiting {
                     self.abort(waiting);
@@ -420,11 +533,10 @@ impl Network {
 
     /// See [`splay_runtime::driver::Driver::close_all`].
     pub fn close_all(&mut self, owner: Owner) {
-        let owned = self.sockets.iter().filter(|(_, socket)| socket.owner == owner);
+        let Some(owned) = self.owned.get(owner.0 as usize) else { return };
         // Connections that wait to be accepted go with their listener.
-        let ids: Vec<usize> = owned.map(|(key, _)| key).collect();
-        for key in ids {
-            self.close(SocketId(key as u32));
+        for key in owned.clone() {
+            self.close(SocketId(key));
         }
     }
 
@@ -437,7 +549,7 @@ impl Network {
     /// See [`splay_runtime::driver::Driver::peer_address`].
     pub fn peer_address(&self, id: SocketId) -> io::Result<SocketAddr> {
         match &self.get(id)?.kind {
-            Kind::Stream(stream) if !stream.reset => Ok(stream.peer_address),
+            Kind::Stream(stream) if !stream.over() => Ok(stream.peer_address),
             Kind::Datagrams(datagrams) => datagrams.peer.ok_or_else(|| error(libc::ENOTCONN)),
             _ => Err(error(libc::ENOTCONN)),
         }
@@ -456,7 +568,9 @@ impl Network {
     /// See [`splay_runtime::driver::Driver::readiness`].
     pub fn readiness(&self, id: SocketId) -> io::Result<Readiness> {
         let socket = self.get(id)?;
-        Ok(Readiness { readable: socket.readable(), writable: socket.writable() })
+        // Where there is no connection, nothing would block: it would fail.
+        let fails = matches!(socket.kind, Kind::Fresh);
+        Ok(Readiness { readable: fails || socket.readable(), writable: fails || socket.writable() })
     }
 
     /// See [`splay_runtime::driver::Driver::watch`].
@@ -486,9 +600,10 @@ impl Network {
             Query::Addresses(name) => self.addresses_of(&name),
             Query::Name(address) => self.name_of(address),
         };
-        let answer = answer.ok_or_else(|| UNKNOWN_HOST.to_owned());
+        let (late, known) = self.name_faults(owner);
+        let answer = answer.filter(|_| known).ok_or_else(|| UNKNOWN_HOST.to_owned());
         let wake = Wake::Resolved { owner, query, answer };
-        self.agenda.plan(self.now + self.name_latency, Event::Named(wake));
+        self.agenda.plan(self.now + self.name_latency + late, Event::Named(wake));
     }
 
     fn addresses_of(&self, name: &str) -> Option<Resolved> {

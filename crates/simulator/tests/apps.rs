@@ -6,68 +6,40 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use splay_protocol::seed::instance_seed;
-use splay_protocol::{Job, ListType, Node};
-use splay_runtime::host::{EndReason, InstanceConfig, Mode, Report, WorkerConfig};
+use splay_runtime::host::{EndReason, Report};
 use splay_runtime::program::Program;
-use splay_runtime::worker::{Step, Worker};
-use splay_simulator::{NetworkConfig, VirtualDriver};
+use splay_simulator::recording::Recorder;
+use splay_simulator::simulation::{Simulation, SimulationConfig};
 
 /// Longest virtual time; an app gives up by itself before.
 const LIMIT: Duration = Duration::from_secs(600);
-/// What a packet takes in a wide area: apps must not count on answers within the millisecond.
-const LATENCY: Duration = Duration::from_millis(20);
 
-fn job(position: u32, nodes: &Arc<[Node]>) -> Job {
-    Job {
-        reference: "test".into(),
-        me: nodes[position as usize - 1].clone(),
-        position,
-        total: u32::try_from(nodes.len()).expect("few nodes"),
-        list_type: ListType::Head,
-        nodes: nodes.clone(),
-        name: "".into(),
-        environment: Arc::default(),
-    }
-}
-
-/// Runs an app at a size and expects one line that starts like this, and only good ends.
+/// Runs an app at a size and expects one line that starts like this, and only good ends. Packets
+/// take 20 ms, as in a wide area: apps must not count on answers within the millisecond.
 #[allow(clippy::print_stdout)] // the line and its time, for who asks with --nocapture
 fn prove(app: &str, arguments: &[&str], total: u32, proof: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../apps").join(app);
     let program = Arc::new(Program::load(&file).expect("program loads"));
-    let nodes: Arc<[Node]> = (1..=total)
-        .map(|n| Node { ip: "127.0.0.1".into(), port: 20000 + u16::try_from(n).expect("few nodes") })
-        .collect();
     let lines = Rc::new(RefCell::new(Vec::new()));
     let ends = Rc::new(RefCell::new(Vec::new()));
     let (heard, ended) = (lines.clone(), ends.clone());
-    let sink = Box::new(move |report: Report| match report {
+    let sink = move |report: Report| match report {
         Report::Output { line, .. } => {
             heard.borrow_mut().push(String::from_utf8_lossy(&line).trim_end().to_owned());
         }
         Report::ThreadDied { error, .. } => heard.borrow_mut().push(format!("thread died: {error}")),
         Report::Ended { reason, .. } => ended.borrow_mut().push(reason),
-        Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } => {}
-    });
-    let driver = VirtualDriver::new(1, &NetworkConfig { latency: LATENCY, ..NetworkConfig::default() });
-    let mut worker = Worker::new(Box::new(driver), WorkerConfig::default(), sink);
-    for position in 1..=total {
-        let config = InstanceConfig {
-            program: program.clone(),
-            arguments: arguments.iter().map(ToString::to_string).collect(),
-            job: Some(job(position, &nodes)),
-            mode: Mode::Hosted,
-            jit: false,
-            compact: false,
-            seed: Some(instance_seed(1, position)),
-            max_memory_bytes: None,
-        };
-        worker.start(position, config);
-    }
-    while worker.now() < LIMIT && !matches!(worker.step(Some(LIMIT)).expect("step"), Step::Empty) {}
-    let now = worker.now();
-    drop(worker);
+        _ => {}
+    };
+    let config = SimulationConfig {
+        arguments: arguments.iter().map(ToString::to_string).collect(),
+        instances: total,
+        ..SimulationConfig::new(program)
+    };
+    let mut simulation = Simulation::new(config, Recorder::new(), sink).expect("instances");
+    simulation.run(LIMIT).expect("runs");
+    let now = simulation.now();
+    drop(simulation);
     let text = lines.borrow().join("\n");
     let proofs: Vec<String> = lines.take().into_iter().filter(|line| line.starts_with(proof)).collect();
     assert_eq!(proofs.len(), 1, "{app} with {total}: `{proof}` in:\n{text}");

@@ -1,133 +1,49 @@
-//! The same program, options and seed give the same recording in every process.
+//! The same program, options and seed give the same recording in every process. Sources of
+//! difference, one by one, are in `determinism_sources.rs`.
+//!
+//! `SPLAY_LONG_TESTS=1` runs each application a hundred times instead of three.
 
-use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
-use std::time::Duration;
+mod repeat;
 
-use splay_protocol::ListType;
 use splay_runtime::program::Program;
-use splay_simulator::NetworkConfig;
-use splay_simulator::recording::Recorder;
-use splay_simulator::simulation::{Progress, Simulation, SimulationConfig};
 
-/// Set in a child process: which program to run.
-const PROGRAM: &str = "SPLAY_TEST_PROGRAM";
-
-/// Looks at everything that differs from process to process where nothing is done about it.
-const CURIOUS: &str = r##"
-require "splay.base"
-local rpc = require "splay.urpc"
-function hear(...) return select("#", ...) end
-events.run(function()
-  rpc.server(job.me)
-  local seen = { tostring({}), tostring(print), tostring(coroutine.create(print)), tostring(io.stdout) }
-  for round = 1, 20 do
-    local keys = {}
-    for n = 1, 30 do
-      keys[{}] = n
-      keys[function() return n end] = n
-      keys[coroutine.create(print)] = n
-      keys["name" .. n] = n
-      keys[math.random()] = n
-    end
-    local order = {}
-    for _, n in pairs(keys) do order[#order + 1] = n end
-    seen[#seen + 1] = table.concat(order, " ")
-    local weak = setmetatable({}, { __mode = "k" })
-    for n = 1, 300 do weak[{}] = n end
-    local left = 0
-    for _ in pairs(weak) do left = left + 1 end
-    seen[#seen + 1] = left
-    local proxy = newproxy(true)
-    getmetatable(proxy).__gc = function() print("collected in round " .. round) end
-    rpc.acall(misc.random_pick(job.nodes()), { "hear", round, seen })
-    seen[#seen + 1] = collectgarbage("count")
-    seen[#seen + 1] = string.format("%.17g %s", misc.time(), os.date("%c %z"))
-    seen[#seen + 1] = os.time() .. os.clock() .. tostring(os.getenv("HOME")) .. tostring(os.getenv("TZ"))
-    events.sleep(math.random() * 3)
-  end
-  print(require("crypto.evp").digest("md5", table.concat(seen, "\n")))
-end)
-"##;
-
-fn simulate(program: Program, seed: u64, instances: u32, limit: Duration) -> (u64, u128, Vec<String>) {
-    let lines = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
-    let heard = lines.clone();
-    let config = SimulationConfig {
-        program: Arc::new(program),
-        arguments: Vec::new(),
-        instances,
-        port: 20000,
-        list_type: ListType::Head,
-        list_size: None,
-        seed,
-        max_memory_bytes: None,
-        network: NetworkConfig { latency: Duration::from_millis(20), ..NetworkConfig::default() },
-    };
-    let mut simulation = Simulation::new(config, Recorder::new(), move |report| {
-        if let splay_runtime::host::Report::Output { line, .. } = report {
-            heard.borrow_mut().push(String::from_utf8_lossy(&line).into_owned());
-        }
-    })
-    .expect("instances");
-    while simulation.now() < limit && simulation.step(limit).expect("step") == Progress::Going {}
-    simulation.stop();
-    let (entries, hash) = simulation.fingerprint();
-    drop(simulation);
-    (entries, hash, lines.take())
-}
-
-/// Not a test: what a child process runs, which its environment tells.
-#[allow(clippy::disallowed_methods)]
+/// Not a test: what a child process runs.
 #[test]
 fn child() {
-    let Ok(program) = std::env::var(PROGRAM) else { return };
-    let program = match program.as_str() {
-        "curious" => Program::from_source("curious.lua", CURIOUS.as_bytes(), None).expect("compiles"),
-        path => Program::load(Path::new(path)).expect("loads"),
-    };
-    let (entries, hash, lines) = simulate(program, 7, 12, Duration::from_secs(120));
-    println!("fingerprint {entries} {hash:032x} {}", lines.len());
+    repeat::be_child();
 }
 
-fn fingerprint(program: &str, padding: usize, folder: &Path) -> String {
-    let output = Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "child", "--nocapture"])
-        .env(PROGRAM, program)
-        .env("PADDING", "x".repeat(padding))
-        .env("TZ", if padding.is_multiple_of(2) { "Asia/Tokyo" } else { "UTC" })
-        .current_dir(folder)
-        .output()
-        .expect("runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text.lines().find(|line| line.contains("fingerprint")).map(str::to_owned);
-    line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
-}
+/// Applications of all kinds: calls by datagrams and by streams, views, files, trees, locks.
+const APPS: [&str; 12] = [
+    "chord",
+    "cyclon",
+    "epidemic",
+    "kademlia",
+    "pastry",
+    "rumor",
+    "antientropy",
+    "hyparview",
+    "vivaldi",
+    "raft",
+    "kvstore",
+    "swarm",
+];
 
 #[test]
-fn processes_agree() {
-    let apps = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../apps").canonicalize().expect("apps");
-    let chord = apps.join("chord.lua").display().to_string();
-    let cyclon = apps.join("cyclon.lua").display().to_string();
-    for program in ["curious", &chord, &cyclon] {
-        let first = fingerprint(program, 0, Path::new("/"));
-        assert!(
-            first.split(' ').nth(1).is_some_and(|entries| entries.parse::<u64>().unwrap() > 100),
-            "{first}"
-        );
-        for (padding, folder) in [(1, "/"), (4001, "/tmp"), (70_000, "/")] {
-            assert_eq!(fingerprint(program, padding, Path::new(folder)), first, "{program}");
-        }
+fn applications_repeat_themselves() {
+    let times = if repeat::long() { 100 } else { 3 };
+    for app in APPS {
+        let told = repeat::repeat(&repeat::apps().join(format!("{app}.lua")), 12, times);
+        let entries = told.rsplit("fingerprint ").next().and_then(|rest| rest.split(' ').next());
+        assert!(entries.is_some_and(|entries| entries.parse::<u64>().unwrap() > 100), "{app}: {told}");
     }
 }
 
 #[test]
 fn one_process_repeats_itself() {
-    let program = || Program::from_source("curious.lua", CURIOUS.as_bytes(), None).expect("compiles");
-    let limit = Duration::from_secs(120);
-    let first = simulate(program(), 7, 12, limit);
-    assert!(first.2.len() > 12, "{:?}", first.2);
-    assert_eq!(simulate(program(), 7, 12, limit), first);
-    assert_ne!(simulate(program(), 8, 12, limit).1, first.1);
+    let program = || Program::load(&repeat::apps().join("cyclon.lua")).expect("loads");
+    let first = repeat::simulate(program(), 7, 12);
+    assert!(!first.1.is_empty());
+    assert_eq!(repeat::simulate(program(), 7, 12), first);
+    assert_ne!(repeat::simulate(program(), 8, 12).0, first.0);
 }

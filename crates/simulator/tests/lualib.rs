@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use splay_runtime::host::{EndReason, InstanceConfig, Mode, Report, WorkerConfig};
+use splay_runtime::host::{EndReason, Report};
 use splay_runtime::program::Program;
-use splay_runtime::worker::{Step, Worker};
-use splay_simulator::{NetworkConfig, VirtualDriver};
+use splay_simulator::NetworkConfig;
+use splay_simulator::recording::Recorder;
+use splay_simulator::simulation::{Simulation, SimulationConfig};
 
 /// Longest virtual time a test file may take.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -39,37 +40,32 @@ fn selected(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
 }
 
-/// Lines of output, how the instance ended, and the virtual time it took.
-fn run(file: &Path, seed: u64) -> (Vec<String>, Vec<EndReason>, Duration) {
+/// Lines of output, how the instance ended, the virtual time it took, and its recording's hash.
+fn run(file: &Path, seed: u64) -> (Vec<String>, Vec<EndReason>, Duration, u128) {
     let program = Arc::new(Program::load(file).expect("program loads"));
     let lines = Rc::new(RefCell::new(Vec::new()));
     let ends = Rc::new(RefCell::new(Vec::new()));
     let (heard, ended) = (lines.clone(), ends.clone());
-    let sink = Box::new(move |report: Report| match report {
+    let sink = move |report: Report| match report {
         Report::Output { line, .. } => {
             heard.borrow_mut().push(String::from_utf8_lossy(&line).trim_end().to_owned());
         }
         Report::ThreadDied { error, .. } => heard.borrow_mut().push(format!("thread died: {error}")),
         Report::Ended { reason, .. } => ended.borrow_mut().push(reason),
-        Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } => {}
-    });
-    let driver = VirtualDriver::new(seed, &NetworkConfig::default());
-    let mut worker = Worker::new(Box::new(driver), WorkerConfig::default(), sink);
-    let config = InstanceConfig {
-        program,
-        arguments: Vec::new(),
-        job: None,
-        mode: Mode::Hosted,
-        jit: false,
-        compact: false,
-        seed: Some(seed),
-        max_memory_bytes: None,
+        _ => {}
     };
-    worker.start(1, config);
-    while worker.now() < LIMIT && !matches!(worker.step(Some(LIMIT)).expect("step"), Step::Empty) {}
-    let now = worker.now();
-    drop(worker);
-    (lines.take(), ends.take(), now)
+    // A library test is alone: no job, and the network of one machine.
+    let config = SimulationConfig {
+        seed,
+        alone: true,
+        network: NetworkConfig::default(),
+        ..SimulationConfig::new(program)
+    };
+    let mut simulation = Simulation::new(config, Recorder::new(), sink).expect("an instance");
+    simulation.run(LIMIT).expect("runs");
+    let (now, (_, hash)) = (simulation.now(), simulation.fingerprint());
+    drop(simulation);
+    (lines.take(), ends.take(), now, hash)
 }
 
 #[test]
@@ -78,7 +74,7 @@ fn library_tests_pass() {
     assert!(!files.is_empty(), "no test file");
     let mut failed = Vec::new();
     for file in files {
-        let (lines, ends, time) = run(&file, 1);
+        let (lines, ends, time, _) = run(&file, 1);
         let summary = lines.last().map_or("no output", String::as_str);
         println!("{}: {summary} ({time:?})", file.display());
         if ends != [EndReason::Exit(0)] || !summary.ends_with(" passed, 0 failed") {

@@ -6,6 +6,7 @@ mod machine;
 mod program;
 mod report;
 mod sections;
+mod simulation;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -37,6 +38,12 @@ struct Arguments {
     /// Instances of the smaller Chord ring
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(2..=20_000))]
     ring: u32,
+    /// Nodes of the simulator's curve
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1000,10000")]
+    nodes: Vec<u32>,
+    /// Nodes of the simulated Chord; a tenth of it is measured too
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(100..))]
+    simulated_ring: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,15 +56,18 @@ enum Section {
     Pieces,
     /// Start times and memory
     Size,
+    /// Events of the simulator, and a simulated Chord
+    Simulation,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let Arguments { rounds, crowd, ring, .. } = arguments;
+    let Arguments { rounds, crowd, ring, simulated_ring, .. } = arguments;
+    let nodes = arguments.nodes;
     let effort = Effort { rounds, crowd, ring };
     let mut chosen = arguments.sections;
     if chosen.is_empty() {
-        chosen = vec![Section::Calls, Section::Pieces, Section::Size];
+        chosen = vec![Section::Calls, Section::Pieces, Section::Size, Section::Simulation];
     }
     let binary = match arguments.splay {
         Some(binary) => binary,
@@ -75,6 +85,7 @@ fn main() -> anyhow::Result<()> {
             Section::Calls => sections::calls(Some(&splay), effort),
             Section::Pieces => sections::pieces(&splay),
             Section::Size => sections::size(&splay, effort),
+            Section::Simulation => simulation::simulation(&splay, &nodes, simulated_ring),
         }?;
         write!(out, "\n{text}")?;
         out.flush()?;

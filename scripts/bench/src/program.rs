@@ -34,6 +34,28 @@ pub struct Figure {
     pub unit: String,
 }
 
+/// What became of a simulation.
+#[derive(Debug, Clone, Copy)]
+pub struct Simulated {
+    /// Messages sent.
+    pub messages: f64,
+    /// Virtual time.
+    pub virtual_seconds: f64,
+    /// Real time until all instances were started.
+    pub start_seconds: f64,
+    /// Real time of the whole.
+    pub real_seconds: f64,
+    /// The most memory that was resident.
+    pub resident_bytes: u64,
+}
+
+impl Simulated {
+    /// Real time from the start of all instances on.
+    pub fn running_seconds(&self) -> f64 {
+        self.real_seconds - self.start_seconds
+    }
+}
+
 impl Figure {
     /// Finds the figure in a line of output, whatever stands before it.
     fn parse(line: &str) -> Option<Figure> {
@@ -95,6 +117,44 @@ impl Splay {
         Ok(figures)
     }
 
+    /// Simulates a program and returns what became of it.
+    pub fn simulate(&self, program: &str, options: &[&str]) -> anyhow::Result<Simulated> {
+        let file = self.programs.join(program);
+        let mut child = Command::new(&self.binary)
+            .arg("sim")
+            .arg(&file)
+            .args(options)
+            .arg("--runs")
+            .arg(&self.runs)
+            .args(["--no-progress", "--quiet"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut resident_bytes = 0;
+        let status = loop {
+            if let Ok(bytes) = memory(child.id(), "VmHWM:") {
+                resident_bytes = bytes;
+            }
+            match child.try_wait()? {
+                Some(status) => break status,
+                None => std::thread::sleep(Duration::from_millis(50)),
+            }
+        };
+        let name = file.file_stem().context("a program has a name")?;
+        let path = self.runs.join(name).join("latest/simulation.json");
+        let text = fs::read(&path).with_context(|| format!("`{program}` ended with {status}"))?;
+        let figures: serde_json::Value = serde_json::from_slice(&text)?;
+        let figure = |name: &str| figures[name].as_f64().with_context(|| format!("no figure `{name}`"));
+        Ok(Simulated {
+            messages: figure("messages")?,
+            virtual_seconds: figure("virtual_seconds")?,
+            start_seconds: figure("start_seconds")?,
+            real_seconds: figure("real_seconds")?,
+            resident_bytes,
+        })
+    }
+
     /// Starts a program that goes on until it is dropped.
     pub fn start(&self, program: &str, options: &[&str], arguments: &[&str]) -> anyhow::Result<Running> {
         let started = Instant::now();
@@ -145,10 +205,7 @@ impl Running {
 
     /// Resident memory of the process, bytes.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kib * 1024)
+        memory(self.child.id(), "VmRSS:")
     }
 }
 
@@ -158,6 +215,15 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A figure of a process's memory, bytes.
+fn memory(process: u32, name: &str) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1024)
 }
 
 fn read_lines(stdout: ChildStdout) -> mpsc::Receiver<(Instant, String)> {

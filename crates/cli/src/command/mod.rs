@@ -16,13 +16,15 @@ mod new;
 mod nodes;
 mod plot;
 mod repl;
+pub mod replay;
 mod results;
 pub mod run;
 mod search;
-mod sim;
+pub mod sim;
 mod submit;
 mod test;
 mod tokens;
+mod topology;
 mod up;
 mod users;
 
@@ -45,6 +47,7 @@ Examples:
   splay run chord.lua -n 50           fifty instances in this process, over loopback sockets
   splay run chord.lua -n 50 --for 60s the same, stopped after a minute
   splay sim chord.lua -n 1000         a thousand, in virtual time and repeatably
+  splay replay chord.rec --until 12s  look into a recorded simulation at a moment
   splay lua chord.lua 3 50            one instance, as a plain Lua interpreter runs it
   splay lua -e 'print(_VERSION)'      a line of Lua
   splay repl                          Lua as you type it, in a live instance
@@ -52,6 +55,7 @@ Examples:
   splay plot runs/chord/latest        the overlay of a finished run, as a picture
   splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
+  splay topology show star -n 9       networks to simulate: check, generate, show, plot
   splay check chord.lua               mistakes that can be seen without running it
   splay churn stats day.churn         what a script of joins and leaves amounts to
   splay up -n 10                      a testbed of ten splayds on this machine
@@ -72,12 +76,14 @@ pub struct Cli {
 enum Command {
     Run(run::RunArgs),
     Sim(sim::SimArgs),
+    Replay(replay::ReplayArgs),
     Lua(lua::LuaArgs),
     Repl(repl::ReplArgs),
     Attach(attach::AttachArgs),
     Plot(plot::PlotArgs),
     New(new::NewArgs),
     Test(test::TestArgs),
+    Topology(topology::TopologyArgs),
     Check(check::CheckArgs),
     Doc(doc::DocArgs),
     Churn(churn::ChurnArgs),
@@ -117,12 +123,14 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Run(args) => run::execute(args),
         Command::Sim(args) => sim::execute(args),
+        Command::Replay(args) => replay::execute(args),
         Command::Lua(args) => lua::execute(args),
         Command::Repl(args) => repl::execute(args),
         Command::Attach(args) => attach::execute(args),
         Command::Plot(args) => plot::execute(args),
         Command::New(args) => new::execute(args),
         Command::Test(args) => test::execute(args),
+        Command::Topology(args) => topology::execute(args),
         Command::Check(args) => check::execute(args),
         Command::Doc(args) => doc::execute(args),
         Command::Churn(args) => churn::execute(args),

@@ -245,7 +245,7 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Draws what was asked for and tells where it is; the status if the run itself ended well.
-fn draw(folder: &Path, kinds: &[Kind]) -> u8 {
+pub fn draw(folder: &Path, kinds: &[Kind]) -> u8 {
     let mut status = 0;
     for drawn in plot::draw_all(folder, kinds) {
         match drawn {
@@ -303,7 +303,7 @@ fn configuration(
 }
 
 /// The limits a job gets on a testbed when it asks for nothing else; its one port is `port`.
-fn sandbox(directory: PathBuf, port: u16) -> Sandbox {
+pub fn sandbox(directory: PathBuf, port: u16) -> Sandbox {
     Sandbox {
         directory,
         max_disk_bytes: 64 << 20,

@@ -1,25 +1,20 @@
 //! `splay sim`: runs an application in virtual time, on a simulated network, repeatably.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use clap::Args;
-use splay_runtime::host::{EndReason, Report, Stream};
-use splay_runtime::program::Program;
-use splay_simulator::recording::Recorder;
-use splay_simulator::simulation::{MAX_INSTANCES, Progress};
-use splay_simulator::{EPOCH, NetworkConfig, Simulation, SimulationConfig};
+use clap::{Args, ValueHint};
+use splay_simulator::simulation::MAX_INSTANCES;
 
 use crate::command::run::ListKind;
-use crate::failure::{Failure, STATUS_INSTANCE_FAILED};
-use crate::quantity::{duration_text, positive_duration};
+use crate::failure::Failure;
+use crate::network_options::NetworkOptions;
+use crate::plot::Kind;
+use crate::quantity::{InstanceSet, positive_duration, size};
+use crate::sim::options::CpuModel;
+use crate::sim::seeds::Seeds;
+use crate::sim::{compare, run, seeds};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,168 +23,121 @@ Examples:
   splay sim chord.lua -n 10000 --for 1000s --list-size 1
       stopped after a thousand seconds of virtual time
   splay sim gossip.lua -n 50 --latency 40ms --record gossip.rec
-      every packet takes 40 ms; the recording is kept
+      every packet takes 40 ms; the recording is kept, for `splay replay`
+  splay sim gossip.lua -n 50 --latency 'normal(40ms,10ms)' --loss 1% --bandwidth 10Mbps
+      packets take differently long, some are lost, and links have a capacity
+  splay sim gossip.lua -n 50 --topology regions
+      instances around the world; --topology also reads files (splay topology --help)
+  splay sim raft.lua -n 5 --verify
+      run twice, in two processes: do they differ, and where first?
+  splay sim chord.lua -n 100 --seeds 1-20
+      twenty runs with other randomness, and a table of what became of them
+  splay sim raft.lua -n 5 --cpu-model resume=20us
+      computing takes time: 20 µs each time a thread goes on
 
 Time is virtual: it begins on 2000-01-01 and moves only when nothing is left to do at an instant,
 so sleeping costs nothing. Instances have addresses of their own (10.0.0.1, 10.0.0.2 ...). The
 recording is all they said to each other and to you; its hash, printed at the end, is the same
-whenever application, options, seed and build are.";
+whenever application, options, seed and build are.
+
+Results are kept in runs/<app>/<time>-<id>/ as those of `splay run`, with virtual times, and
+  counters.csv       messages, bytes, remote calls, drops and live instances by virtual second
+  simulation.json    hash and length of the recording, virtual and real time
+
+Exit status:
+  0    all instances ended well, or were stopped by --for
+  1    an instance failed: error, exit with another status than 0, or memory limit; or a thread
+       died of an uncaught error; with --seeds: so it was with one of them
+  2    the command line is wrong
+  3    the application's file, or a topology's, is missing or unreadable
+  4    the application's file is not valid Lua, or a topology's file not a valid topology
+  6    results, a picture or output cannot be written
+  9    --verify: the two runs differ
+  70   a worker broke down (a bug in splay)
+  130  interrupted";
 
 /// Run instances of an application in virtual time, repeatably.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct SimArgs {
     /// The application's Lua file.
-    #[arg(value_name = "APP.lua")]
-    app: PathBuf,
+    #[arg(value_name = "APP.lua", value_hint = ValueHint::FilePath)]
+    pub app: PathBuf,
     /// How many instances.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_INSTANCES)))]
-    instances: u32,
+    pub instances: u32,
     /// Port of every instance.
     #[arg(long, value_name = "P", default_value_t = 20_000)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
+    pub port: u16,
     /// Which nodes an instance is told of: the first ones, or random others.
     #[arg(long, value_name = "TYPE", default_value = "head")]
-    list_type: ListKind,
+    pub list_type: ListKind,
     /// How many nodes an instance is told of [default: all].
     #[arg(long, value_name = "K")]
-    list_size: Option<u32>,
+    pub list_size: Option<u32>,
     /// Stop after this much virtual time.
     #[arg(long = "for", value_name = "TIME", value_parser = positive_duration, default_value = "1h")]
-    time_limit: Duration,
+    pub time_limit: Duration,
     /// What all randomness follows from.
     #[arg(long, value_name = "S", default_value_t = 1)]
-    seed: u64,
-    /// Time a packet takes from one instance to another.
-    #[arg(long, value_name = "TIME", value_parser = positive_duration, default_value = "20ms")]
-    latency: Duration,
+    pub seed: u64,
+    #[command(flatten)]
+    pub network: NetworkOptions,
+    /// What computing costs in virtual time: `off`, or resume=TIME for each time that a thread
+    /// goes on.
+    #[arg(long, value_name = "MODEL", default_value = "off")]
+    pub cpu_model: Option<CpuModel>,
+    /// Run in the sandbox of a testbed: restricted io and sockets, dangerous functions denied. The
+    /// files of each instance are in the results.
+    #[arg(long)]
+    pub sandbox: bool,
+    /// Lua memory of each instance: 64MB, 1GiB ... [default: no limit; with --sandbox 20MiB].
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
     /// Keep the recording in this file.
-    #[arg(long, value_name = "FILE")]
-    record: Option<PathBuf>,
-    /// Show only errors and the end.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(conflicts_with_all = ["verify", "seeds"])]
+    pub record: Option<PathBuf>,
+    /// Run twice, each in a process of its own, and compare the recordings.
+    #[arg(long, conflicts_with = "seeds")]
+    pub verify: bool,
+    /// Run once for each of these seeds, as many at a time as there are processor cores: 1-20 or
+    /// 3,7.
+    #[arg(long, value_name = "LIST", conflicts_with = "seed")]
+    pub seeds: Option<Seeds>,
+    /// Show only the lines of these instances: 3,7 or 1-5,9.
+    #[arg(long, value_name = "LIST")]
+    pub only: Option<InstanceSet>,
+    /// Show only errors and the summary.
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Show also when instances start and how each ends.
     #[arg(short, long)]
-    quiet: bool,
+    pub verbose: bool,
+    /// Draw the overlay that the application shows in its global `view`, in the results (see
+    /// `splay plot --help`). May be given several times.
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub plot: Vec<Kind>,
+    /// Folder of all results.
+    #[arg(long, value_name = "DIR", default_value = "runs", value_hint = ValueHint::DirPath)]
+    pub runs: PathBuf,
+    /// No progress line (there is none anyway unless standard error is a terminal).
+    #[arg(long)]
+    pub no_progress: bool,
     /// What the application finds in `arg`.
     #[arg(last = true, value_name = "ARGS")]
-    arguments: Vec<String>,
+    pub arguments: Vec<String>,
 }
 
-/// Runs the simulation and tells what happened.
+/// Runs the simulation, or several, and tells what happened.
 pub fn execute(args: SimArgs) -> Result<ExitCode, Failure> {
-    let program = Arc::new(Program::load(&args.app)?);
-    let recorder = match &args.record {
-        Some(path) => {
-            let created = File::create(path).and_then(|file| Recorder::to(Box::new(BufWriter::new(file))));
-            created.map_err(|source| Failure::Write { path: path.clone(), source })?
-        }
-        None => Recorder::new(),
-    };
-    let config = SimulationConfig {
-        program,
-        arguments: args.arguments.clone(),
-        instances: args.instances,
-        port: args.port,
-        list_type: args.list_type.into(),
-        list_size: args.list_size.filter(|&size| size > 0),
-        seed: args.seed,
-        max_memory_bytes: None,
-        network: NetworkConfig { latency: args.latency, ..NetworkConfig::default() },
-    };
-    let reports = Rc::new(RefCell::new(VecDeque::new()));
-    let heard = reports.clone();
-    let begun = Instant::now();
-    let mut simulation =
-        Simulation::new(config, recorder, move |report| heard.borrow_mut().push_back(report))?;
-    let mut told = Told { quiet: args.quiet, ..Told::default() };
-    while simulation.unstarted() > 0 {
-        simulation.start_next();
+    if let Some(list) = args.seeds.clone() {
+        return seeds::run(&args, &list);
     }
-    let mut progress = Progress::Going;
-    while progress == Progress::Going && simulation.now() < args.time_limit {
-        progress = simulation.step(args.time_limit).map_err(Failure::Worker)?;
-        told.tell(&mut reports.borrow_mut())?;
+    if args.verify {
+        return compare::verify(&args);
     }
-    let left = simulation.live();
-    simulation.stop();
-    told.tell(&mut reports.borrow_mut())?;
-    let virtual_time = simulation.now();
-    let (entries, hash) = simulation.fingerprint();
-    let finished = simulation.finish();
-    if let (Err(source), Some(path)) = (finished, args.record) {
-        return Err(Failure::Write { path, source });
-    }
-    let taken = begun.elapsed();
-    let mut err = io::stderr().lock();
-    let sum = format!(
-        "splay: {} instances, {} of virtual time in {:.2} s ({:.1} times as fast as real time)\n\
-         splay: {} ended, {} failed, {left} stopped, {} threads died\n\
-         splay: recording {hash:032x}, {entries} entries, seed {}\n",
-        args.instances,
-        duration_text(virtual_time),
-        taken.as_secs_f64(),
-        virtual_time.as_secs_f64() / taken.as_secs_f64().max(1e-6),
-        told.ended - left as u64,
-        told.failed,
-        told.thread_errors,
-        args.seed,
-    );
-    // Nobody who has closed the stream wants to know.
-    let _ = err.write_all(sum.as_bytes());
-    let failed = told.failed > 0 || told.thread_errors > 0;
-    Ok(if failed { ExitCode::from(STATUS_INSTANCE_FAILED) } else { ExitCode::SUCCESS })
-}
-
-/// What has been heard of the instances.
-#[derive(Default)]
-struct Told {
-    quiet: bool,
-    ended: u64,
-    failed: u64,
-    thread_errors: u64,
-}
-
-impl Told {
-    fn tell(&mut self, reports: &mut VecDeque<Report>) -> Result<(), Failure> {
-        let mut out = Vec::new();
-        for report in reports.drain(..) {
-            match report {
-                Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } => {}
-                Report::Output { instance, at, stream, line, .. } => {
-                    if !self.quiet || stream == Stream::Err {
-                        shown(&mut out, instance, at, &line);
-                    }
-                }
-                Report::ThreadDied { instance, at, error, .. } => {
-                    self.thread_errors += 1;
-                    shown(&mut out, instance, at, format!("thread died: {error}").as_bytes());
-                }
-                Report::Ended { instance, at, reason, .. } => {
-                    self.ended += 1;
-                    let trouble = match reason {
-                        EndReason::Finished | EndReason::Stopped | EndReason::Exit(0) => continue,
-                        EndReason::Exit(code) => format!("exit {code}"),
-                        EndReason::Error(error) => error,
-                        EndReason::Memory => "memory limit".to_owned(),
-                    };
-                    self.failed += 1;
-                    shown(&mut out, instance, at, trouble.as_bytes());
-                }
-            }
-        }
-        if out.is_empty() {
-            return Ok(());
-        }
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(&out).and_then(|()| stdout.flush()).map_err(Failure::Output)
-    }
-}
-
-/// `[ 7]    1.234 text`, the time since the beginning.
-fn shown(out: &mut Vec<u8>, instance: u32, at: Duration, text: &[u8]) {
-    let seconds = at.saturating_sub(EPOCH).as_secs_f64();
-    out.extend_from_slice(format!("[{instance:3}] {seconds:9.3} ").as_bytes());
-    out.extend_from_slice(text);
-    out.push(b'\n');
+    run::run(&args)
 }

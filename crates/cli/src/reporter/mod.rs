@@ -4,13 +4,14 @@
 pub mod attached;
 mod journal;
 mod logs;
-mod progress;
+pub mod progress;
 mod summary;
 pub mod terminal;
 mod views;
 
 use std::time::Duration;
 
+use indicatif::ProgressBar;
 use jiff::Timestamp;
 pub use views::VIEW_FILE;
 
@@ -69,6 +70,7 @@ pub struct Style {
 /// All reporters of a run.
 pub struct Reporters {
     all: Vec<Box<dyn Reporter>>,
+    bar: Option<ProgressBar>,
 }
 
 impl Reporters {
@@ -86,11 +88,17 @@ impl Reporters {
             Box::new(summary::SummaryFiles::new(options.clone(), started, results.clone())),
             Box::new(views::Views::new(options.clone(), results.clone())),
         ];
-        if let Some(bar) = &bar {
+        if let (Some(bar), None) = (&bar, &options.simulation) {
             all.push(Box::new(progress::Progress::new(bar.clone())));
         }
+        let shown = bar.clone();
         all.push(Box::new(terminal::Terminal::new(style, options, results.folder(), bar)));
-        Ok(Reporters { all })
+        Ok(Reporters { all, bar: shown })
+    }
+
+    /// The progress line, if there is one.
+    pub fn bar(&self) -> Option<&ProgressBar> {
+        self.bar.as_ref()
     }
 
     /// Adds the prompts that may be attached.

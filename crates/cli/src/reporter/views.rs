@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use splay_protocol::loopback_nodes;
 use splay_runtime::host::InstanceNumber;
+use splay_simulator::simulation::nodes;
 
 use super::{Reporter, Trouble};
 use crate::event::{Ending, Event, What};
@@ -76,15 +77,18 @@ impl Reporter for Views {
             return Ok(());
         }
         let (instances, first_port) = (self.options.instances, self.options.first_port);
-        let mut nodes: Vec<Shown> = std::mem::take(&mut self.shown).into_values().collect();
-        let addresses = loopback_nodes(instances, first_port).unwrap_or_default();
-        for shown in &mut nodes {
+        let mut all: Vec<Shown> = std::mem::take(&mut self.shown).into_values().collect();
+        let addresses = match self.options.simulation {
+            None => loopback_nodes(instances, first_port).unwrap_or_default(),
+            Some(_) => nodes(instances, first_port),
+        };
+        for shown in &mut all {
             if let Some(node) = addresses.get(shown.instance as usize - 1) {
                 shown.ip.clone_from(&node.ip);
                 shown.port = node.port;
             }
         }
-        let overlay = Overlay { app: self.options.name.clone(), instances, nodes };
+        let overlay = Overlay { app: self.options.name.clone(), instances, nodes: all };
         let text = serde_json::to_vec(&overlay).expect("plain data always has a JSON form");
         Ok(self.results.write(VIEW_FILE, &text)?)
     }

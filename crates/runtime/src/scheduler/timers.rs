@@ -106,6 +106,13 @@ impl<T: Copy> Timers<T> {
         self.heap.len() - self.cancelled.min(self.heap.len())
     }
 
+    /// All timers in no order, cancelled ones included: which, when, for whom.
+    pub fn iter(&self) -> impl Iterator<Item = (TimerId, Duration, T)> {
+        self.heap.iter().map(|entry| {
+            (TimerId(entry.key as u64), Duration::from_nanos((entry.key >> 64) as u64), entry.target)
+        })
+    }
+
     fn rebuild(&mut self) {
         for at in (0..self.heap.len() / ARITY + 1).rev() {
             if at < self.heap.len() {

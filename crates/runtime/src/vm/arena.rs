@@ -1,13 +1,16 @@
 //! Memory for Lua heaps at addresses that are the same in every process: the order of `pairs` over
 //! keys that are tables or functions, and what `tostring` shows of them, follow from addresses.
 //!
-//! One range of addresses is reserved per process and cut into arenas of one size, one for each
-//! heap. Inside an arena blocks come from lists of free blocks by size class, or from its unused
-//! end: what is handed out depends on the calls alone. Pages are the kernel's until touched.
+//! One range of addresses is reserved per process and cut into zones. The heaps opened on one
+//! thread share a zone, so that thousands of them lie close together on few large pages: a
+//! simulation goes from one to the next at every packet, and would otherwise spend its time
+//! finding pages. Heaps take chunks of the zone in the order in which they need them, which the
+//! simulation repeats; small blocks come from a heap's chunks, large ones from the zone.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr;
+use std::rc::{Rc, Weak};
 use std::sync::{Mutex, OnceLock};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
@@ -16,42 +19,55 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 /// and within the 47 bits a LuaJIT pointer has.
 const BASE: usize = 0x1000_0000_0000;
 
-/// Size of an arena: the most a Lua heap in it can hold.
+/// Size of a zone: more than the memory of the machines of today that run one simulation.
+const ZONE_BYTES: usize = 256 << 30;
+
+/// Zones in the range: threads that simulate at the same time.
+const ZONES: usize = 256;
+
+/// The most a Lua heap in an arena can hold.
 pub const ARENA_BYTES: usize = 512 << 20;
 
-/// Arenas in the range: more instances than a simulation holds.
-const ARENAS: usize = 1 << 17;
+/// What a heap takes of its zone at a time: small against a state's 80 kB, large against the
+/// blocks in it.
+const CHUNK_BYTES: usize = 8 << 10;
 
-/// Blocks are multiples of this.
-const GRAIN: usize = 16;
+/// Larger blocks come from the zone.
+const SMALL_BYTES: usize = 2 << 10;
+
+/// Blocks are multiples of this, which is all the alignment that LuaJIT's own allocator gives; most
+/// objects are so small that 16 would cost a tenth of the heap.
+const GRAIN: usize = 8;
 
 /// Up to this size there is a class for every multiple of [`GRAIN`]; beyond, four for every
 /// doubling.
-const FINE_BYTES: usize = 1024;
+const FINE_BYTES: usize = 512;
 
 /// log2 of [`FINE_BYTES`].
-const FINE_LOG: usize = 10;
+const FINE_LOG: usize = 9;
 
 const FINE_CLASSES: usize = FINE_BYTES / GRAIN;
 
+/// Four for each doubling from [`FINE_BYTES`] to [`SMALL_BYTES`].
+const SMALL_CLASSES: usize = FINE_CLASSES + 4 * (SMALL_BYTES / FINE_BYTES).ilog2() as usize;
+
 /// Four for each doubling from [`FINE_BYTES`] to [`ARENA_BYTES`].
-const CLASSES: usize = FINE_CLASSES + 4 * 19;
+const CLASSES: usize = FINE_CLASSES + 4 * (ARENA_BYTES / FINE_BYTES).ilog2() as usize;
 
 /// Free blocks of at least this size give their pages back.
-const RETURNED_BYTES: usize = 256 << 10;
+const RETURNED_BYTES: usize = 4 << 20;
 
-/// Arenas that begin at the same place within a page compete for the same cache lines.
+/// Heaps that begin at the same place within a page compete for the same cache lines.
 const SPREAD_BYTES: usize = 64;
-const SPREADS: usize = 61;
+const SPREADS: usize = 31;
 
-/// The numbers of arenas in use; the lowest free one is given next.
-#[derive(Debug, Default)]
-struct Numbers {
-    next: u32,
-    free: std::collections::BinaryHeap<std::cmp::Reverse<u32>>,
+/// Which zones are in use.
+static TAKEN: Mutex<[bool; ZONES]> = Mutex::new([false; ZONES]);
+
+thread_local! {
+    /// The zone of the heaps of this thread, while there are any.
+    static ZONE: RefCell<Weak<Zone>> = const { RefCell::new(Weak::new()) };
 }
-
-static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { next: 0, free: std::collections::BinaryHeap::new() });
 
 /// Whether the range could be reserved.
 fn reserved() -> bool {
@@ -62,7 +78,7 @@ fn reserved() -> bool {
         let mapped = unsafe {
             mmap_anonymous(
                 BASE as *mut c_void,
-                ARENA_BYTES * ARENAS,
+                ZONE_BYTES * ZONES,
                 ProtFlags::READ | ProtFlags::WRITE,
                 MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED_NOREPLACE,
             )
@@ -71,48 +87,143 @@ fn reserved() -> bool {
     })
 }
 
-/// One arena.
+/// What the heaps of a thread share. Ends with the last of them, and the next one begins anew.
 #[derive(Debug)]
-pub struct Arena {
-    number: u32,
+struct Zone {
+    number: usize,
     base: usize,
     /// First byte never handed out.
     unused: Cell<usize>,
-    /// Heads of the lists of free blocks; 0: none. A free block begins with the next one's address.
-    free: RefCell<Box<[usize; CLASSES]>>,
+    chunks: RefCell<Vec<usize>>,
+    /// Free large blocks by class.
+    blocks: RefCell<Vec<Vec<usize>>>,
+    /// Arenas taken so far.
+    arenas: Cell<usize>,
 }
 
-impl Arena {
-    /// The lowest arena that is free; `None` if addresses cannot be reserved here or all are used.
-    pub fn take() -> Option<Arena> {
+impl Zone {
+    /// The lowest zone that is free.
+    fn take() -> Option<Zone> {
         if !reserved() {
             return None;
         }
-        let mut numbers = NUMBERS.lock().expect("no panic while numbers are held");
-        let number = match numbers.free.pop() {
-            Some(std::cmp::Reverse(number)) => number,
-            None if (numbers.next as usize) < ARENAS => {
-                numbers.next += 1;
-                numbers.next - 1
-            }
-            None => return None,
-        };
-        drop(numbers);
-        let base = BASE + number as usize * ARENA_BYTES;
-        let spread = number as usize % SPREADS * SPREAD_BYTES;
-        Some(Arena {
+        let mut taken = TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let number = taken.iter().position(|taken| !taken)?;
+        taken[number] = true;
+        drop(taken);
+        let base = BASE + number * ZONE_BYTES;
+        // SAFETY: the range is reserved. Where there are no large pages, there are small ones.
+        let _ = unsafe { madvise(base as *mut c_void, ZONE_BYTES, Advice::LinuxHugepage) };
+        Some(Zone {
             number,
             base,
-            unused: Cell::new(base + spread),
-            free: RefCell::new(Box::new([0; CLASSES])),
+            unused: Cell::new(base),
+            chunks: RefCell::default(),
+            blocks: RefCell::new(vec![Vec::new(); CLASSES]),
+            arenas: Cell::new(0),
         })
+    }
+
+    /// Bytes never handed out before; 0: the zone is full.
+    fn fresh(&self, bytes: usize) -> usize {
+        let at = self.unused.get();
+        if at + bytes > self.base + ZONE_BYTES {
+            return 0;
+        }
+        self.unused.set(at + bytes);
+        at
+    }
+
+    fn chunk(&self) -> usize {
+        self.chunks.borrow_mut().pop().unwrap_or_else(|| self.fresh(CHUNK_BYTES))
+    }
+
+    fn block(&self, class: usize) -> usize {
+        let free = self.blocks.borrow_mut()[class].pop();
+        free.unwrap_or_else(|| self.fresh(size_of_class(class)))
+    }
+
+    fn free_block(&self, block: usize, class: usize) {
+        let size = size_of_class(class);
+        if size >= RETURNED_BYTES {
+            let first = block.next_multiple_of(PAGE_BYTES);
+            let length = (block + size - first) / PAGE_BYTES * PAGE_BYTES;
+            // SAFETY: nobody uses the block, and its next user expects nothing of what is in it.
+            let _ = unsafe { madvise(first as *mut c_void, length, Advice::LinuxDontNeed) };
+        }
+        self.blocks.borrow_mut()[class].push(block);
+    }
+}
+
+impl Drop for Zone {
+    fn drop(&mut self) {
+        let used = (self.unused.get() - self.base).next_multiple_of(PAGE_BYTES);
+        // SAFETY: the heaps that lived here are closed. The next ones find zeroes, as these did.
+        let _ = unsafe { madvise(self.base as *mut c_void, used, Advice::LinuxDontNeed) };
+        TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[self.number] = false;
+    }
+}
+
+/// The memory of one heap.
+#[derive(Debug)]
+pub struct Arena {
+    zone: Rc<Zone>,
+    chunks: RefCell<Vec<usize>>,
+    /// What is left of the newest chunk: from here to there.
+    unused: Cell<(usize, usize)>,
+    /// Bytes taken from the zone.
+    held: Cell<usize>,
+    /// Heads of the lists of free blocks; 0: none. A free block begins with the next one's address.
+    free: RefCell<[usize; SMALL_CLASSES]>,
+}
+
+impl Arena {
+    /// An arena in this thread's zone; `None` if addresses cannot be reserved here or all zones are
+    /// used.
+    pub fn take() -> Option<Arena> {
+        let zone = ZONE.with_borrow_mut(|current| {
+            let zone = match current.upgrade() {
+                Some(zone) => zone,
+                None => Rc::new(Zone::take()?),
+            };
+            *current = Rc::downgrade(&zone);
+            Some(zone)
+        })?;
+        let number = zone.arenas.replace(zone.arenas.get() + 1);
+        let arena = Arena {
+            zone,
+            chunks: RefCell::default(),
+            unused: Cell::new((0, 0)),
+            held: Cell::new(0),
+            free: RefCell::new([0; SMALL_CLASSES]),
+        };
+        if arena.another_chunk() {
+            let (from, to) = arena.unused.get();
+            arena.unused.set((from + number % SPREADS * SPREAD_BYTES, to));
+        }
+        Some(arena)
+    }
+
+    /// Begins another chunk; false if there is none.
+    fn another_chunk(&self) -> bool {
+        if self.held.get() + CHUNK_BYTES > ARENA_BYTES {
+            return false;
+        }
+        let chunk = self.zone.chunk();
+        if chunk == 0 {
+            return false;
+        }
+        self.held.set(self.held.get() + CHUNK_BYTES);
+        self.chunks.borrow_mut().push(chunk);
+        self.unused.set((chunk, chunk + CHUNK_BYTES));
+        true
     }
 
     /// A block of at least `bytes` (not 0); null if the arena is full.
     pub fn allocate(&self, bytes: usize) -> *mut c_void {
         let class = class_of(bytes);
-        if class >= CLASSES {
-            return ptr::null_mut();
+        if class >= SMALL_CLASSES {
+            return self.allocate_large(class);
         }
         let mut free = self.free.borrow_mut();
         let head = free[class];
@@ -121,13 +232,36 @@ impl Arena {
             free[class] = unsafe { *(head as *const usize) };
             return head as *mut c_void;
         }
-        let at = self.unused.get();
         let size = size_of_class(class);
-        if at + size > self.base + ARENA_BYTES {
+        let (at, end) = self.unused.get();
+        if at + size <= end {
+            self.unused.set((at + size, end));
+            return at as *mut c_void;
+        }
+        // What is left of the chunk becomes a free block, as large a one as it can be.
+        if let Some(class) = (0..SMALL_CLASSES).rev().find(|&class| at + size_of_class(class) <= end) {
+            // SAFETY: the rest of the chunk is used by nobody.
+            unsafe { *(at as *mut usize) = free[class] };
+            free[class] = at;
+        }
+        if !self.another_chunk() {
             return ptr::null_mut();
         }
-        self.unused.set(at + size);
+        let (at, end) = self.unused.get();
+        self.unused.set((at + size, end));
         at as *mut c_void
+    }
+
+    #[cold]
+    fn allocate_large(&self, class: usize) -> *mut c_void {
+        if class >= CLASSES || self.held.get() + size_of_class(class) > ARENA_BYTES {
+            return ptr::null_mut();
+        }
+        let block = self.zone.block(class);
+        if block != 0 {
+            self.held.set(self.held.get() + size_of_class(class));
+        }
+        block as *mut c_void
     }
 
     /// Takes back a block that was asked for with `bytes`.
@@ -136,27 +270,22 @@ impl Arena {
     /// The block came from this arena for that size and is not used any more.
     pub unsafe fn free(&self, block: *mut c_void, bytes: usize) {
         let class = class_of(bytes);
-        let size = size_of_class(class);
-        if size >= RETURNED_BYTES {
-            // The first page holds the link; whole pages after it go back.
-            let from = (block as usize + PAGE_BYTES).next_multiple_of(PAGE_BYTES);
-            let to = (block as usize + size) & !(PAGE_BYTES - 1);
-            if to > from {
-                // SAFETY: the pages lie inside a block that nobody uses.
-                let _ = unsafe { madvise(from as *mut c_void, to - from, Advice::LinuxDontNeed) };
-            }
+        if class >= SMALL_CLASSES {
+            self.held.set(self.held.get() - size_of_class(class));
+            return self.zone.free_block(block as usize, class);
         }
         let mut free = self.free.borrow_mut();
-        // SAFETY: blocks are at least GRAIN long and aligned to it.
+        // SAFETY: the block is at least as large as an address, and nobody else's.
         unsafe { *block.cast::<usize>() = free[class] };
         free[class] = block as usize;
     }
 
-    /// A block of another size with the same beginning; null if there is no room: the old block
-    /// is then as it was.
+    /// Makes a block larger or smaller, moving it if need be; null, and nothing done, if there is
+    /// no room.
     ///
     /// # Safety
-    /// As for [`Arena::free`].
+    /// The block came from this arena for `old` bytes. If another address is returned, it is not
+    /// used any more.
     pub unsafe fn resize(&self, block: *mut c_void, old: usize, new: usize) -> *mut c_void {
         if class_of(old) == class_of(new) {
             return block;
@@ -175,11 +304,8 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        let used = (self.unused.get() - self.base).next_multiple_of(PAGE_BYTES);
-        // SAFETY: the heap that lived here is closed. The next one finds zeroes, as the first did.
-        let _ = unsafe { madvise(self.base as *mut c_void, used, Advice::LinuxDontNeed) };
-        let mut numbers = NUMBERS.lock().expect("no panic while numbers are held");
-        numbers.free.push(std::cmp::Reverse(self.number));
+        // The heap is closed: its large blocks have been freed one by one.
+        self.zone.chunks.borrow_mut().extend(self.chunks.borrow_mut().drain(..).rev());
     }
 }
 
@@ -226,11 +352,11 @@ mod tests {
     fn the_same_calls_give_the_same_addresses() {
         let run = || {
             let arena = Arena::take().expect("addresses can be reserved");
-            let first = arena.unused.get();
+            let first = arena.unused.get().0;
             let mut told = Vec::new();
             let mut held = Vec::new();
             for step in 0..2000_usize {
-                let bytes = 1 + step * 7919 % 3000;
+                let bytes = 1 + step * 7919 % 9000;
                 let block = arena.allocate(bytes);
                 told.push((block as usize).wrapping_sub(first));
                 held.push((block, bytes));
@@ -259,5 +385,23 @@ mod tests {
         assert!(!arena.allocate(ARENA_BYTES / 2).is_null());
         assert!(arena.allocate(ARENA_BYTES / 2).is_null());
         assert!(!arena.allocate(100).is_null());
+    }
+
+    #[test]
+    fn what_a_heap_leaves_is_used_again() {
+        let begin = |count: usize| (0..count).map(|_| Arena::take().expect("addresses")).collect::<Vec<_>>();
+        let fill = |arena: &Arena| (0..500).map(|n| arena.allocate(n * 4 + 1) as usize).collect::<Vec<_>>();
+        let arenas = begin(3);
+        let seen: Vec<_> = arenas.iter().map(fill).collect();
+        let zone = arenas[0].zone.clone();
+        let used = zone.unused.get();
+        drop(arenas);
+        let arena = Arena::take().expect("addresses");
+        assert!(Rc::ptr_eq(&zone, &arena.zone));
+        fill(&arena);
+        assert_eq!(zone.unused.get(), used);
+        drop((arena, zone));
+        // All gone: the next heaps begin anew, at the same addresses.
+        assert_eq!(begin(3).iter().map(fill).collect::<Vec<_>>(), seen);
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use super::counters::{Counters, Totals};
 use super::memory::Heap;
 use super::stack::{NativeResult, Return, Stack, State};
 use super::watch::Watch;
@@ -77,6 +78,14 @@ struct Watchers {
     threads: Vec<(ThreadId, Interest)>,
 }
 
+/// Who is to be told that a socket is ready.
+#[derive(Default)]
+pub(super) struct Watching {
+    pub(super) service: Option<Rc<dyn Service>>,
+    pub(super) first: Option<(ThreadId, Interest)>,
+    pub(super) others: Vec<(ThreadId, Interest)>,
+}
+
 /// A deferred native action.
 pub type Action = Box<dyn FnOnce(&Ctx)>;
 
@@ -102,36 +111,6 @@ pub(super) struct Anchors {
     pub ended: i32,
 }
 
-/// Counters shown in the summary.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Payload bytes sent on all sockets.
-    pub sent_bytes: Cell<u64>,
-    /// Payload bytes received.
-    pub received_bytes: Cell<u64>,
-    /// Open TCP sockets, whoever opened them.
-    pub tcp_sockets: Cell<u32>,
-    /// Open UDP sockets.
-    pub udp_sockets: Cell<u32>,
-    /// Remote calls made.
-    pub calls_made: Cell<u64>,
-    /// Remote calls served.
-    pub calls_served: Cell<u64>,
-    /// Threads that died of an error.
-    pub thread_errors: Cell<u64>,
-    /// Threads ended and killed.
-    pub ended: Cell<u64>,
-    /// See `ended`.
-    pub killed: Cell<u64>,
-    /// Passes of the scheduler.
-    pub passes: Cell<u64>,
-}
-
-/// Adds to a counter.
-pub fn add(counter: &Cell<u64>, n: u64) {
-    counter.set(counter.get().wrapping_add(n));
-}
-
 /// One instance's context. Native functions get it as their first argument.
 pub struct Ctx {
     pub(super) main: State,
@@ -143,6 +122,8 @@ pub struct Ctx {
     pub(super) threads: RefCell<Threads<State, Box<dyn Request>, Box<dyn End>>>,
     pub(super) timers: RefCell<Timers<Target>>,
     pub(super) natives: RefCell<slab::Slab<(Action, bool)>>,
+    /// Those of them that do not keep the program alive.
+    pub(super) idle_natives: Cell<usize>,
     pub(super) events: RefCell<Events>,
     pub(super) fire_cursor: Cell<u32>,
     pub(super) fresh: RefCell<VecDeque<ThreadId>>,
@@ -169,6 +150,8 @@ pub struct Ctx {
     pub(super) settled: Cell<bool>,
     /// Counters of the summary.
     pub counters: Counters,
+    /// Counters of the worker.
+    pub totals: Rc<Totals>,
     /// Its sockets have limits: see [`crate::core::socket::guard`].
     pub limited: Cell<bool>,
     pub(super) cpu: Cell<Duration>,
@@ -197,6 +180,7 @@ impl Drop for Entered {
 }
 
 impl Ctx {
+    #[allow(clippy::too_many_arguments)] // a part each of what an instance consists of
     pub(super) fn new(
         heap: Heap,
         number: InstanceNumber,
@@ -205,6 +189,7 @@ impl Ctx {
         driver: Rc<RefCell<Box<dyn Driver>>>,
         sink: Rc<RefCell<dyn FnMut(Report)>>,
         watch: Option<std::sync::Arc<Watch>>,
+        totals: Rc<Totals>,
     ) -> Ctx {
         let (main, mode, compact) = (heap.state(), config.mode.clone(), config.compact);
         let sandboxed = matches!(mode, Mode::Sandboxed(_));
@@ -218,6 +203,7 @@ impl Ctx {
             threads: RefCell::default(),
             timers: RefCell::default(),
             natives: RefCell::default(),
+            idle_natives: Cell::new(0),
             events: RefCell::default(),
             fire_cursor: Cell::new(0),
             fresh: RefCell::default(),
@@ -239,6 +225,7 @@ impl Ctx {
             compact,
             settled: Cell::new(false),
             counters: Counters::default(),
+            totals,
             limited: Cell::new(sandboxed),
             cpu: Cell::default(),
             clock: Cell::default(),
@@ -360,6 +347,8 @@ impl Ctx {
         let slot = self.natives.borrow_mut().insert((action, keeps_alive)) as u32;
         if keeps_alive {
             self.hold();
+        } else {
+            self.idle_natives.set(self.idle_natives.get() + 1);
         }
         self.timers.borrow_mut().add(deadline, Target::Native(slot));
     }
@@ -420,13 +409,15 @@ impl Ctx {
         }
     }
 
-    pub(super) fn watchers_of(
-        &self,
-        socket: SocketId,
-    ) -> (Option<Rc<dyn Service>>, Vec<(ThreadId, Interest)>) {
+    /// Who watches a socket; the first thread apart from the others, since most have but one.
+    pub(super) fn watchers_of(&self, socket: SocketId) -> Watching {
         match self.watchers.borrow().get(&socket) {
-            Some(watchers) => (watchers.service.clone(), watchers.threads.clone()),
-            None => (None, Vec::new()),
+            Some(watchers) => Watching {
+                service: watchers.service.clone(),
+                first: watchers.threads.first().copied(),
+                others: watchers.threads.get(1..).unwrap_or_default().to_vec(),
+            },
+            None => Watching::default(),
         }
     }
 

@@ -3,12 +3,14 @@
 
 mod arena;
 mod complete;
+mod counters;
 mod ctx;
 mod depth;
 mod evaluate;
 mod inquiry;
 mod leaving;
 mod libraries;
+mod look;
 mod memory;
 mod output;
 mod passes;
@@ -20,10 +22,12 @@ mod view;
 mod waits;
 mod watch;
 
-pub use ctx::{Ctx, End, Interest, Outcome, Request, Service, Wait, add};
+pub use counters::{Totals, add};
+pub use ctx::{Ctx, End, Interest, Outcome, Request, Service, Wait};
 pub use evaluate::{Completeness, completeness};
 pub(crate) use libraries::{BYTECODE, is_library, load_file, load_source, push_library};
 pub use libraries::{Module, compile, sources};
+pub use look::ThreadLook;
 pub use run::{Next, name_of, thread_named};
 pub use stack::{Kind, NativeError, NativeResult, Return, Stack, State, enter, enter_always, request_mark};
 pub use state::Instance;

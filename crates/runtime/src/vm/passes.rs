@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::ctx::{Ctx, Interest, Target, Wait, add};
+use super::counters::add;
+use super::ctx::{Ctx, Interest, Target, Wait};
 use super::run::{Next, view};
 use crate::driver::Wake;
 use crate::host::EndReason;
@@ -91,6 +92,8 @@ impl Ctx {
                     let (action, keeps_alive) = self.natives.borrow_mut().remove(slot as usize);
                     if keeps_alive {
                         self.unhold();
+                    } else {
+                        self.idle_natives.set(self.idle_natives.get() - 1);
                     }
                     action(self);
                 }
@@ -156,9 +159,8 @@ impl Ctx {
             return Next::Ready;
         }
         // Native timers that do not keep the program alive do not count.
-        let idle_natives = self.natives.borrow().iter().filter(|(_, (_, keeps))| !keeps).count();
         let timers = self.timers.borrow();
-        if timers.live() > idle_natives || self.holds.get() > 0 {
+        if timers.live() > self.idle_natives.get() || self.holds.get() > 0 {
             self.settle();
             return timers.next_deadline().map_or(Next::Wake, Next::At);
         }
@@ -193,11 +195,11 @@ impl Ctx {
     pub(super) fn wake(&self, wake: Wake) {
         match wake {
             Wake::Socket { socket, readable, writable, .. } => {
-                let (service, threads) = self.watchers_of(socket);
-                if let Some(service) = service {
+                let watching = self.watchers_of(socket);
+                if let Some(service) = watching.service {
                     service.ready(self, socket, readable, writable);
                 }
-                for (id, interest) in threads {
+                for (id, interest) in watching.first.into_iter().chain(watching.others) {
                     let ready = match interest {
                         Interest::Read => readable,
                         Interest::Write => writable,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use mlua::ffi;
 
-use super::ctx::{Ctx, End, Outcome, Target, add};
+use super::counters::add;
+use super::ctx::{Ctx, End, Outcome, Target};
 use super::stack::{Kind, Stack, State, request_mark};
 use crate::host::{EndReason, Mode, Report};
 use crate::scheduler::threads::{Status, ThreadId};
@@ -112,6 +113,7 @@ impl Ctx {
             thread.status = Status::Running;
             thread.coroutine
         };
+        add(&self.counters.resumes, 1);
         let previous = self.current.replace(Some(id));
         if let Some(watch) = &self.watch {
             watch.begin();
@@ -226,7 +228,7 @@ impl Ctx {
         }
     }
 
-    fn traceback(&self, coroutine: State, message: &str) -> String {
+    pub(super) fn traceback(&self, coroutine: State, message: &str) -> String {
         let main = self.main_stack();
         let text = std::ffi::CString::new(message.replace('\0', "\\0")).unwrap_or_default();
         // SAFETY: both states are alive; one string is pushed and popped.

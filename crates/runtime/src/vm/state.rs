@@ -7,6 +7,7 @@ use std::time::Duration;
 use mlua::ffi;
 
 use super::arena::Arena;
+use super::counters::Totals;
 use super::ctx::{Anchors, Ctx};
 use super::memory::Heap;
 use super::run::Next;
@@ -86,10 +87,11 @@ impl Instance {
         driver: Rc<RefCell<Box<dyn Driver>>>,
         sink: Rc<RefCell<dyn FnMut(Report)>>,
         watchdog: Option<&watch::Watchdog>,
+        totals: Rc<Totals>,
     ) -> Result<Instance, String> {
         let heap = open_heap(config.jit, driver.borrow().is_virtual())?;
         let watch = watchdog.map(|watchdog| watchdog.watch(heap.state()));
-        let context = Box::new(Ctx::new(heap, number, owner, config, driver, sink, watch));
+        let context = Box::new(Ctx::new(heap, number, owner, config, driver, sink, watch, totals));
         let instance = Instance { context };
         instance.prepare(config)?;
         if let (Some(limit), Some(heap)) = (config.max_memory_bytes, &instance.context.heap) {
@@ -172,6 +174,11 @@ impl Instance {
     /// Adds to the time it has used.
     pub fn charge(&self, spent: Duration) {
         self.context.cpu.set(self.context.cpu.get() + spent);
+    }
+
+    /// How many coroutines were resumed since this was last asked.
+    pub fn take_resumes(&self) -> u64 {
+        self.context.counters.resumes.replace(0)
     }
 
     /// What it has used so far.

@@ -1,8 +1,10 @@
 //! What a prompt asks of a worker: to evaluate Lua code in an instance, to complete a line.
 
+use std::time::Duration;
+
 use super::Worker;
 use crate::host::{Completion, EvaluationNumber, EvaluationOutcome, EvaluationReport, InstanceNumber, Told};
-use crate::vm::{Instance, Interrupter};
+use crate::vm::{Instance, Interrupter, ThreadLook};
 
 impl Worker {
     /// Evaluates Lua code, an expression or a chunk, in a new thread of an instance. The thread
@@ -36,6 +38,16 @@ impl Worker {
     /// of what exists in the instance, of modules inside `require "`. Runs no code of the program.
     pub fn complete(&self, number: InstanceNumber, line: &str) -> Completion {
         self.seat_of(number).map(|(_, instance)| instance.complete(line)).unwrap_or_default()
+    }
+
+    /// The threads of an instance; `None`: it has ended.
+    pub fn threads(&self, number: InstanceNumber) -> Option<Vec<ThreadLook>> {
+        self.seat_of(number).map(|(_, instance)| instance.threads())
+    }
+
+    /// The timers of an instance, the next one first; `None`: it has ended.
+    pub fn timers(&self, number: InstanceNumber) -> Option<Vec<(Duration, String)>> {
+        self.seat_of(number).map(|(_, instance)| instance.timers())
     }
 
     /// Has an instance live on when its main chunk has ended or failed and when nothing is left

@@ -15,6 +15,11 @@ impl ByteQueue {
         self.length == 0
     }
 
+    /// Bytes that are there.
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
     pub(super) fn push(&mut self, piece: Box<[u8]>) {
         self.length += piece.len();
         if !piece.is_empty() {

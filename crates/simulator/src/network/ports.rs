@@ -1,8 +1,8 @@
 //! Owns who is bound to which address and port, and which of them a packet reaches.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use rustc_hash::FxHashMap;
 use splay_runtime::driver::{SocketId, Transport};
 
 /// Ports given to sockets that did not choose one, as Linux does by default.
@@ -23,23 +23,25 @@ pub(super) struct Binding {
 
 /// A machine of the simulated network: its ports are its own. Owners without an address of their
 /// own share number 0.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Host(pub(super) u32);
 
 /// A host's side of a transport.
 pub(super) type Side = (Host, Transport);
 
-type Key = (Host, bool, u16, IpAddr);
+/// Host, whether it is TCP, port.
+type Key = (Host, bool, u16);
 
 #[derive(Debug, Default)]
 pub(super) struct Ports {
-    bindings: BTreeMap<Key, Vec<Binding>>,
+    /// Claims in the order in which they were made. Nothing is ever done in this map's own order.
+    bindings: FxHashMap<Key, Vec<(IpAddr, Binding)>>,
     /// By host: how many ports have been chosen for sockets that did not.
     chosen: Vec<u16>,
 }
 
-fn key((host, transport): Side, address: SocketAddr) -> Key {
-    (host, transport == Transport::Tcp, address.port(), address.ip())
+fn key((host, transport): Side, port: u16) -> Key {
+    (host, transport == Transport::Tcp, port)
 }
 
 /// Whether the two addresses would take packets from each other.
@@ -54,12 +56,9 @@ fn overlap(a: IpAddr, a_v6_only: bool, b: IpAddr, b_v6_only: bool) -> bool {
 
 impl Ports {
     /// Every claim on a port, of any address.
-    fn claims(&self, (host, transport): Side, port: u16) -> impl Iterator<Item = (IpAddr, &Binding)> {
-        let tcp = transport == Transport::Tcp;
-        let first = (host, tcp, port, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let last = (host, tcp, port, IpAddr::V6(Ipv6Addr::from(u128::MAX)));
-        let range = self.bindings.range(first..=last);
-        range.flat_map(|((.., ip), claims)| claims.iter().map(|claim| (*ip, claim)))
+    fn claims(&self, side: Side, port: u16) -> impl Iterator<Item = (IpAddr, &Binding)> {
+        let held = self.bindings.get(&key(side, port)).map_or(&[][..], Vec::as_slice);
+        held.iter().map(|(ip, claim)| (*ip, claim))
     }
 
     /// Whether `new` may have `address` beside those who hold it already.
@@ -92,29 +91,25 @@ impl Ports {
     }
 
     pub(super) fn claim(&mut self, side: Side, address: SocketAddr, binding: Binding) {
-        self.bindings.entry(key(side, address)).or_default().push(binding);
+        let held = self.bindings.entry(key(side, address.port())).or_default();
+        held.push((address.ip(), binding));
     }
 
     pub(super) fn set_listening(&mut self, host: Host, address: SocketAddr, socket: SocketId) {
-        let claims = self.bindings.entry(key((host, Transport::Tcp), address)).or_default();
-        if let Some(claim) = claims.iter_mut().find(|claim| claim.socket == socket) {
+        let held = self.bindings.entry(key((host, Transport::Tcp), address.port())).or_default();
+        if let Some((_, claim)) = held.iter_mut().find(|(_, claim)| claim.socket == socket) {
             claim.listening = true;
         }
     }
 
     pub(super) fn release(&mut self, side: Side, address: SocketAddr, socket: SocketId) {
-        let key = key(side, address);
-        if let Some(claims) = self.bindings.get_mut(&key) {
-            claims.retain(|claim| claim.socket != socket);
-            if claims.is_empty() {
+        let key = key(side, address.port());
+        if let Some(held) = self.bindings.get_mut(&key) {
+            held.retain(|(ip, claim)| *ip != address.ip() || claim.socket != socket);
+            if held.is_empty() {
                 self.bindings.remove(&key);
             }
         }
-    }
-
-    /// Whether some socket is bound to exactly this address, on any port.
-    fn at(&self, side: Side, address: SocketAddr) -> &[Binding] {
-        self.bindings.get(&key(side, address)).map_or(&[], Vec::as_slice)
     }
 
     /// The socket that a packet for `address` reaches: the most exactly bound one that `wants`
@@ -127,30 +122,33 @@ impl Ports {
         wants: impl Fn(&Binding) -> bool,
     ) -> Option<SocketId> {
         let ip = address.ip().to_canonical();
-        let port = address.port();
-        let wildcard4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
-        let wildcard6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
-        let pick = |claims: &[Binding], v4_only: bool| {
-            let fits = |claim: &&Binding| wants(claim) && !(v4_only && claim.v6_only);
-            let count = claims.iter().filter(fits).count();
+        let held = self.bindings.get(&key(side, address.port()))?;
+        let pick = |bound: IpAddr, v4_only: bool| {
+            let fits = |(at, claim): &&(IpAddr, Binding)| {
+                *at == bound && wants(claim) && !(v4_only && claim.v6_only)
+            };
+            let count = held.iter().filter(fits).count();
             match count {
                 0 => None,
-                _ => claims.iter().filter(fits).nth(spread % count).map(|claim| claim.socket),
+                _ => held.iter().filter(fits).nth(spread % count).map(|(_, claim)| claim.socket),
             }
         };
-        let exact = pick(self.at(side, SocketAddr::new(ip, port)), false);
+        let (any4, any6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
+        let exact = pick(ip, false);
         match ip {
-            IpAddr::V4(_) => exact
-                .or_else(|| pick(self.at(side, wildcard4), false))
-                .or_else(|| pick(self.at(side, wildcard6), true)),
-            IpAddr::V6(_) => exact.or_else(|| pick(self.at(side, wildcard6), false)),
+            IpAddr::V4(_) => exact.or_else(|| pick(any4, false)).or_else(|| pick(any6, true)),
+            IpAddr::V6(_) => exact.or_else(|| pick(any6, false)),
         }
     }
 
     /// Everybody on any host who claims the port on any address: receivers of a broadcast.
     pub(super) fn all(&self, transport: Transport, port: u16) -> Vec<SocketId> {
         let tcp = transport == Transport::Tcp;
-        let held = self.bindings.iter().filter(|((_, held, at, _), _)| *held == tcp && *at == port);
-        held.flat_map(|(_, claims)| claims.iter().map(|claim| claim.socket)).collect()
+        let held = self.bindings.iter().filter(|((_, held, at), _)| *held == tcp && *at == port);
+        let mut held: Vec<_> = held
+            .flat_map(|((host, ..), claims)| claims.iter().map(|(ip, claim)| (*host, *ip, claim.socket)))
+            .collect();
+        held.sort_by_key(|(host, ip, _)| (*host, *ip));
+        held.into_iter().map(|(.., socket)| socket).collect()
     }
 }

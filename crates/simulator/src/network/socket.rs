@@ -20,7 +20,7 @@ pub(super) fn error(code: i32) -> io::Error {
 }
 
 /// A socket and which use of its number is meant: events may outlive their socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ref {
     pub(super) id: SocketId,
     pub(super) stamp: u32,
@@ -36,6 +36,8 @@ pub(super) struct Socket {
     pub(super) claimed: bool,
     pub(super) watch: Option<Watch>,
     pub(super) report: Report,
+    /// A connection that it asked for has failed: there is an end to be read.
+    pub(super) failed: bool,
     /// An error that the next operation returns.
     pub(super) pending: Option<i32>,
     pub(super) options: Options,
@@ -75,6 +77,8 @@ pub(super) struct Stream {
     pub(super) peer_address: SocketAddr,
     pub(super) peer: Ref,
     pub(super) inbox: ByteQueue,
+    /// It was asked for and no `connect` has been told yet that it is there.
+    pub(super) unconfirmed: bool,
     /// The peer will send no more.
     pub(super) ended: bool,
     /// The connection was reset; nothing can be sent.
@@ -97,6 +101,7 @@ impl Stream {
             peer_address,
             peer,
             inbox: ByteQueue::default(),
+            unconfirmed: false,
             ended: false,
             reset: false,
             read_closed: false,
@@ -106,6 +111,11 @@ impl Stream {
             blocked: false,
             last_arrival: 0,
         }
+    }
+
+    /// There is no connection any more: it was reset, or both directions have ended.
+    pub(super) fn over(&self) -> bool {
+        self.reset || (self.ended && self.write_closed)
     }
 
     pub(super) fn room(&self) -> usize {

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 
-use splay_runtime::driver::{Family, SocketId, Transport};
+use splay_runtime::driver::{Family, Owner, SocketId, Transport};
 
 use super::agenda::Time;
 use super::socket::{Kind, Listener, Options, Ref, Stream, error};
-use super::{Event, Host, Network, Record};
+use super::{Event, Host, Network, Parcel, Record};
 
 /// Wait before a connection request is repeated; doubles each time, as on Linux.
 const FIRST_RETRY: Time = 1_000_000_000;
@@ -54,6 +54,13 @@ impl Network {
         match &socket.kind {
             Kind::Fresh => {}
             Kind::Connecting { .. } => return Err(error(libc::EALREADY)),
+            // As on Linux, the first who asks again learns that it is connected now.
+            Kind::Stream(stream) if stream.unconfirmed && !stream.reset => {
+                if let Kind::Stream(stream) = &mut self.entry(id)?.kind {
+                    stream.unconfirmed = false;
+                }
+                return Ok(());
+            }
             Kind::Listening(_) | Kind::Stream(_) => return Err(error(libc::EISCONN)),
             Kind::Datagrams(_) => return self.connect_datagrams(id, to),
         }
@@ -73,15 +80,32 @@ impl Network {
         let client = self.reference(id)?;
         let socket = self.entry(id)?;
         socket.pending = None;
+        socket.failed = false;
         if !socket.claimed {
             socket.local = Some(from);
         }
         socket.kind = Kind::Connecting { peer: to };
         self.note(Record::Connection, owner, b"c", from, to, b"");
-        let arrival = self.now + self.delay(ip, to.ip());
         let at = self.host_at(owner, to.ip());
-        self.agenda.plan(arrival, Event::Request { client, from, to, at, attempt: 1 });
+        self.dial(client, from, to, at, 1);
         Err(error(libc::EAGAIN))
+    }
+
+    /// A connection request leaves.
+    pub(super) fn dial(
+        &mut self,
+        client: Ref,
+        from: SocketAddr,
+        to: SocketAddr,
+        at: Option<Host>,
+        attempt: u32,
+    ) {
+        let Some(socket) = self.get_mut(client) else { return };
+        let here = socket.owner;
+        let Some(passage) = self.passage(self.host_of(here), at) else {
+            return self.ask_again(client, from, to, at, attempt);
+        };
+        self.agenda.plan(self.now + passage.delay, Event::Request { client, from, to, at, attempt });
     }
 
     /// A connection request arrives.
@@ -93,13 +117,21 @@ impl Network {
         at: Option<Host>,
         attempt: u32,
     ) {
-        if self.get_mut(client).is_none() {
-            return;
-        }
-        let back = self.now + self.delay(to.ip(), from.ip());
+        let Some(asking) = self.get_mut(client) else { return };
+        let asking = asking.owner;
         let spread = usize::from(from.port());
         // Nobody answers at an address that no host has.
         let Some(host) = at else { return self.ask_again(client, from, to, at, attempt) };
+        let here = self.host_of(asking);
+        // An answer that will be lost is as good as none.
+        let Some(passage) = self.passage(host, Some(here)).filter(|_| !self.is_off(host)) else {
+            return self.ask_again(client, from, to, at, attempt);
+        };
+        let back = self.now + passage.delay;
+        if self.refuses(here, host) {
+            let refused = Event::Answer { client, result: Err(libc::ECONNREFUSED) };
+            return self.agenda.plan(back, refused);
+        }
         let found = self.ports.find((host, Transport::Tcp), to, spread, |claim| claim.listening);
         let Some(found) = found else {
             let refused = Event::Answer { client, result: Err(libc::ECONNREFUSED) };
@@ -110,7 +142,7 @@ impl Network {
         let (owner, family, stamp) = (server.owner, server.family, server.stamp);
         let options = server.options.clone();
         let Kind::Listening(listener) = &server.kind else { return };
-        if listener.waiting.len() >= listener.backlog {
+        if listener.waiting.len() >= listener.backlog || self.is_flooded(host) {
             return self.ask_again(client, from, to, at, attempt);
         }
         let stream = Stream::new(client, seen_by(family, from), window);
@@ -131,7 +163,7 @@ impl Network {
         let event = if attempt == MAX_ATTEMPTS {
             Event::Answer { client, result: Err(libc::ETIMEDOUT) }
         } else {
-            Event::Request { client, from, to, at, attempt: attempt + 1 }
+            Event::Dial { client, from, to, at, attempt: attempt + 1 }
         };
         self.agenda.plan(again, event);
     }
@@ -157,7 +189,8 @@ impl Network {
             (Some(peer), Ok(server)) => {
                 let window = self.window(client.id, server.id);
                 if let Some(socket) = self.get_mut(client) {
-                    socket.kind = Kind::Stream(Box::new(Stream::new(server, peer, window)));
+                    let stream = Stream { unconfirmed: true, ..Stream::new(server, peer, window) };
+                    socket.kind = Kind::Stream(Box::new(stream));
                 }
                 self.mark(client.id, client.stamp, false, true);
             }
@@ -165,6 +198,7 @@ impl Network {
                 if let Some(socket) = self.get_mut(client) {
                     socket.kind = Kind::Fresh;
                     socket.pending = Some(code);
+                    socket.failed = true;
                     if !socket.claimed {
                         socket.local = None;
                     }
@@ -172,10 +206,7 @@ impl Network {
                 self.mark(client.id, client.stamp, true, true);
             }
             // The client has given up meanwhile: the server's end learns it.
-            (None, Ok(server)) => {
-                let at = self.now + self.latency;
-                self.agenda.plan(at, Event::Reset { to: server });
-            }
+            (None, Ok(server)) => self.refute(server),
             (None, Err(_)) => {}
         }
     }
@@ -185,7 +216,7 @@ impl Network {
         let socket = self.entry(id)?;
         socket.check()?;
         match &socket.kind {
-            Kind::Stream(stream) if !stream.reset => Ok(()),
+            Kind::Stream(stream) if !stream.over() => Ok(()),
             Kind::Datagrams(datagrams) if datagrams.peer.is_some() => Ok(()),
             _ => Err(error(libc::EAGAIN)),
         }
@@ -212,16 +243,9 @@ impl Network {
         stream.last_arrival
     }
 
-    fn stream_delay(&self, id: SocketId) -> Time {
-        let Ok(socket) = self.get(id) else { return self.latency };
-        let Kind::Stream(stream) = &socket.kind else { return self.latency };
-        let from = socket.local.map_or_else(|| super::unspecified(socket.family).ip(), |local| local.ip());
-        self.delay(from, stream.peer_address.ip())
-    }
-
     /// See [`splay_runtime::driver::Driver::send`].
     pub fn send(&mut self, id: SocketId, data: &[u8]) -> io::Result<usize> {
-        let (now, delay) = (self.now, self.stream_delay(id));
+        let (now, delay, modelled) = (self.now, self.latency, self.model.is_some());
         let from = self.reference(id)?;
         let socket = self.entry(id)?;
         socket.check()?;
@@ -241,9 +265,15 @@ impl Network {
         }
         if count > 0 {
             stream.outstanding += count;
-            let (at, to, there) = (Self::arrival(now, delay, stream), stream.peer, stream.peer_address);
+            let bytes: Box<[u8]> = data[..count].into();
+            let (to, there) = (stream.peer, stream.peer_address);
             let (owner, here) = (socket.owner, socket.local);
-            self.agenda.plan(at, Event::Data { to, from, bytes: data[..count].into() });
+            if modelled {
+                self.hand_over(from, Parcel::Bytes(bytes));
+            } else {
+                let at = Self::arrival(now, delay, stream);
+                self.agenda.plan(at, Event::Data { to, from, bytes });
+            }
             let here = here.unwrap_or_else(|| super::unspecified(Family::V4));
             self.note(Record::Stream, owner, b"", here, there, &data[..count]);
         }
@@ -256,10 +286,15 @@ impl Network {
             && let Kind::Stream(stream) = &mut socket.kind
             && !stream.reset
         {
+            // As on Linux, bytes for an end that has shut down both directions break the connection.
+            if stream.read_closed && stream.write_closed {
+                self.reset(to);
+                return self.refute(from);
+            }
             stream.inbox.push(bytes);
             self.mark(to.id, to.stamp, true, false);
         } else {
-            self.agenda.plan(self.now + self.latency, Event::Reset { to: from });
+            self.refute(from);
         }
     }
 
@@ -283,11 +318,12 @@ impl Network {
             socket.pending = Some(if stream.ended { libc::EPIPE } else { libc::ECONNRESET });
             self.mark(to.id, to.stamp, true, true);
         }
+        self.cut_off(to);
     }
 
     /// See [`splay_runtime::driver::Driver::recv`].
     pub fn recv(&mut self, id: SocketId, buffer: &mut [u8]) -> io::Result<usize> {
-        let delay = self.stream_delay(id);
+        let delay = self.latency;
         let socket = self.entry(id)?;
         let stream = match &mut socket.kind {
             Kind::Stream(stream) => stream,
@@ -295,12 +331,12 @@ impl Network {
             Kind::Connecting { .. } => return Err(error(libc::EAGAIN)),
             Kind::Fresh | Kind::Listening(_) => {
                 socket.check()?;
-                return Err(error(libc::ENOTCONN));
+                return if socket.failed { Ok(0) } else { Err(error(libc::ENOTCONN)) };
             }
         };
         let count = stream.inbox.read(buffer);
         if count == 0 {
-            if buffer.is_empty() {
+            if !stream.inbox.is_empty() {
                 return Ok(0);
             }
             let over = stream.ended || stream.read_closed || stream.reset;
@@ -318,6 +354,7 @@ impl Network {
             // As on Linux, a sender is told when a third is free, not at every byte.
             if sender.blocked && sender.room() >= sender.window / 3 {
                 sender.blocked = false;
+                let delay = self.acknowledgement(id, delay);
                 self.agenda.plan(self.now + delay, Event::Room { to: peer });
             }
         }
@@ -326,19 +363,26 @@ impl Network {
 
     /// See [`splay_runtime::driver::Driver::shutdown`].
     pub fn shutdown(&mut self, id: SocketId, how: Shutdown) -> io::Result<()> {
-        let (now, delay) = (self.now, self.stream_delay(id));
+        let (now, delay, modelled) = (self.now, self.latency, self.model.is_some());
         let socket = self.entry(id)?;
         let stamp = socket.stamp;
         let stream = match &mut socket.kind {
-            Kind::Stream(stream) if !stream.reset => stream,
+            Kind::Listening(_) if how == Shutdown::Write => return Ok(()),
+            Kind::Listening(_) => return self.stop_listening(id),
+            Kind::Stream(stream) if !stream.over() => stream,
             Kind::Datagrams(datagrams) if datagrams.peer.is_some() => return Ok(()),
             _ => return Err(error(libc::ENOTCONN)),
         };
         if how != Shutdown::Read && !stream.write_closed {
             stream.write_closed = true;
-            let (at, to, there) = (Self::arrival(now, delay, stream), stream.peer, stream.peer_address);
+            let (to, there) = (stream.peer, stream.peer_address);
             let (owner, here) = (socket.owner, socket.local);
-            self.agenda.plan(at, Event::End { to });
+            if modelled {
+                self.hand_over(Ref { id, stamp }, Parcel::End);
+            } else {
+                let at = Self::arrival(now, delay, stream);
+                self.agenda.plan(at, Event::End { to });
+            }
             let here = here.unwrap_or_else(|| super::unspecified(Family::V4));
             self.note(Record::Connection, owner, b"e", here, there, b"");
             self.mark(id, stamp, false, true);
@@ -351,23 +395,39 @@ impl Network {
         Ok(())
     }
 
+    /// As on Linux: those who wait are reset, and the socket is bound as it was.
+    fn stop_listening(&mut self, id: SocketId) -> io::Result<()> {
+        let claim = self.claim_of(id)?;
+        let socket = self.entry(id)?;
+        let kind = std::mem::replace(&mut socket.kind, Kind::Fresh);
+        let (local, owner) = (socket.local, socket.owner);
+        if let Some(local) = local {
+            let side = (self.host_of(owner), Transport::Tcp);
+            self.ports.release(side, local, id);
+            self.ports.claim(side, local, claim);
+        }
+        if let Kind::Listening(listener) = kind {
+            listener.waiting.into_iter().for_each(|waiting| self.abort(waiting));
+        }
+        Ok(())
+    }
+
     /// Tells the peer that an end is gone: the stream ends, or breaks if bytes are lost by it.
-    pub(super) fn close_stream(
-        &mut self,
-        from: Ref,
-        options: &Options,
-        local: Option<SocketAddr>,
-        mut stream: Stream,
-    ) {
+    pub(super) fn close_stream(&mut self, from: Ref, owner: Owner, options: &Options, mut stream: Stream) {
         debug_assert!(self.get_mut(from).is_none(), "the socket has been taken out");
         if stream.reset {
-            return;
+            return self.cut_off(from);
         }
-        let ip = local.map_or_else(|| super::unspecified(Family::V4).ip(), |local| local.ip());
-        let delay = self.delay(ip, stream.peer_address.ip());
-        let at = Self::arrival(self.now, delay, &mut stream);
         let to = stream.peer;
-        if !stream.inbox.is_empty() || options.linger == Some(0) {
+        let broken = !stream.inbox.is_empty() || options.linger == Some(0);
+        if self.model.is_some() {
+            return match broken {
+                true => self.break_off(from, owner, &stream),
+                false => self.finish(from, owner, &stream),
+            };
+        }
+        let at = Self::arrival(self.now, self.latency, &mut stream);
+        if broken {
             self.agenda.plan(at, Event::Reset { to });
         } else if !stream.write_closed {
             self.agenda.plan(at, Event::End { to });
@@ -376,12 +436,14 @@ impl Network {
 
     /// Drops a connection that was never accepted.
     pub(super) fn abort(&mut self, id: SocketId) {
-        let Some(socket) = self.sockets.try_remove(id.0 as usize) else { return };
+        let Some(socket) = self.take_out(id) else { return };
         if let Kind::Stream(stream) = socket.kind
             && !stream.reset
         {
-            let at = self.now + self.latency;
-            self.agenda.plan(at, Event::Reset { to: stream.peer });
+            match self.model {
+                None => self.agenda.plan(self.now + self.latency, Event::Reset { to: stream.peer }),
+                Some(_) => self.break_off(Ref { id, stamp: socket.stamp }, socket.owner, &stream),
+            }
         }
     }
 }

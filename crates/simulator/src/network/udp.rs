@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use splay_runtime::driver::{Family, SocketId, Transport};
 
+use super::lines::Datagram;
 use super::socket::{Datagrams, Kind, Ref, error};
 use super::tcp::seen_by;
 use super::{Event, Host, Network, Record};
@@ -73,6 +74,8 @@ impl Network {
     }
 
     pub(super) fn send_to_peer(&mut self, id: SocketId, data: &[u8]) -> io::Result<usize> {
+        // As on Linux, even a send that fails has bound the socket.
+        self.bind_if_needed(id)?;
         match self.datagrams(id)?.peer {
             Some(peer) => self.send_to(id, data, peer),
             None => Err(error(libc::EDESTADDRREQ)),
@@ -85,6 +88,8 @@ impl Network {
         if socket.transport() == Transport::Tcp {
             return self.send(id, data);
         }
+        self.bind_if_needed(id)?;
+        let socket = self.entry(id)?;
         socket.check()?;
         let (family, owner) = (socket.family, socket.owner);
         let to = self.destination(family, address)?;
@@ -101,16 +106,20 @@ impl Network {
         if data.len() > limit {
             return Err(error(libc::EMSGSIZE));
         }
-        self.bind_if_needed(id)?;
         let mut from = self.local_address(id)?;
         if from.ip().is_unspecified() {
             from.set_ip(self.source_for(owner, to.ip()));
         }
         let sender = self.reference(id)?;
         self.note(Record::Datagram, owner, b"", from, to, data);
-        let arrival = self.now + self.delay(from.ip(), to.ip());
         let at = self.host_at(owner, to.ip());
-        self.agenda.plan(arrival, Event::Datagram { sender, from, to, at, bytes: data.into() });
+        let bytes = data.into();
+        match self.model {
+            None => {
+                self.agenda.plan(self.now + self.latency, Event::Datagram { sender, from, to, at, bytes })
+            }
+            Some(_) => self.hand_over_datagram(Datagram { sender, owner, from, to, at, bytes }),
+        }
         Ok(data.len())
     }
 
@@ -130,7 +139,7 @@ impl Network {
                     Some(Kind::Datagrams(datagrams)) => !ip.is_multicast() || datagrams.groups.contains(&ip),
                     _ => false,
                 };
-                if member {
+                if member && self.is_open(sender, id) {
                     self.deliver(id, from, bytes.clone());
                 }
             }
@@ -144,17 +153,24 @@ impl Network {
             _ => false,
         };
         // Nobody answers at an address that no host has.
-        let Some(host) = at else { return };
+        let Some(host) = at.filter(|&host| !self.is_off(host)) else {
+            self.counters.drops += 1;
+            return;
+        };
         let found = self.ports.find((host, Transport::Udp), to, spread, |claim| hears(claim.socket));
         match found {
             Some(id) => self.deliver(id, from, bytes),
             None => {
+                self.counters.drops += 1;
                 if let Some(socket) = self.get_mut(sender)
                     && let Kind::Datagrams(datagrams) = &socket.kind
                     && datagrams.peer == Some(to)
                 {
-                    let at = self.now + self.delay(ip, from.ip());
-                    self.agenda.plan(at, Event::Unreachable { to: sender });
+                    let owner = socket.owner;
+                    let back = self.host_of(owner);
+                    if let Some(passage) = self.passage(host, Some(back)) {
+                        self.agenda.plan(self.now + passage.delay, Event::Unreachable { to: sender });
+                    }
                 }
             }
         }
@@ -167,6 +183,7 @@ impl Network {
         let Kind::Datagrams(datagrams) = &mut socket.kind else { return };
         let cost = bytes.len() + OVERHEAD_BYTES;
         if datagrams.inbox_bytes + cost > limit && !datagrams.inbox.is_empty() {
+            self.counters.drops += 1;
             return;
         }
         datagrams.inbox_bytes += cost;
@@ -177,10 +194,12 @@ impl Network {
     /// See [`splay_runtime::driver::Driver::recv_from`].
     pub fn recv_from(&mut self, id: SocketId, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let socket = self.entry(id)?;
-        socket.check()?;
+        if socket.transport() == Transport::Udp {
+            socket.check()?;
+        }
         let Kind::Datagrams(datagrams) = &mut socket.kind else {
-            let peer = self.peer_address(id)?;
-            return self.recv(id, buffer).map(|length| (length, peer));
+            // As on Linux, what a stream gives comes without an address.
+            return self.recv(id, buffer).and(Err(error(libc::ENOTCONN)));
         };
         let (from, bytes) = datagrams.inbox.pop_front().ok_or_else(|| error(libc::EAGAIN))?;
         datagrams.inbox_bytes -= bytes.len() + OVERHEAD_BYTES;

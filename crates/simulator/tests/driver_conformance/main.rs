@@ -34,6 +34,7 @@ macro_rules! on_both_drivers {
 
 mod addresses;
 mod datagrams;
+mod random;
 mod streams;
 mod waiting;
 

@@ -253,6 +253,7 @@ pub fn make<C: Carrier>(
     }
     add(&common.calls, 1);
     add(&cx.counters.calls_made, 1);
+    add(&cx.totals.calls_made, 1);
     let known = literal(host)
         .or_else(|| common.names.borrow().get(std::str::from_utf8(host).unwrap_or_default()).copied());
     let mut answer = None;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::guard;
 use super::names::{family_of, permitted, target, usable, with_addresses};
-use super::object::{Class, Sock, fail, one, push_address, refuse, text, this};
+use super::object::{Class, Sock, fail, one, push_host, refuse, text, this};
 use super::receive::with_scratch;
 use super::stream::{bind_to_first, later, unwatch, wait_for};
 use crate::native;
@@ -50,8 +50,8 @@ impl Receive {
                 stack.push_bytes(&data);
                 Some(Ok(match sender {
                     Some(sender) => {
-                        push_address(stack, sender);
-                        stack.pop(1);
+                        push_host(stack, sender.ip());
+                        stack.push_int(sender.port().into());
                         3
                     }
                     None => 1,

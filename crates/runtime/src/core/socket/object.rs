@@ -2,8 +2,8 @@
 //! the threads that wait on it. Knows how to make, recognise, name, index and close them.
 
 use std::cell::{Cell, RefCell};
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -496,9 +496,19 @@ pub(super) fn make_metatable(
     stack.store()
 }
 
+/// Pushes an IP address as text.
+pub(super) fn push_host(stack: Stack, ip: IpAddr) {
+    // The longest is an IPv6 address with a zone, which these have not: 45 bytes.
+    let mut text = [0_u8; 64];
+    let mut rest = &mut text[..];
+    write!(rest, "{ip}").expect("an address is at most 45 bytes long");
+    let length = 64 - rest.len();
+    stack.push_bytes(&text[..length]);
+}
+
 /// Pushes `ip, port, family` of an address.
 pub(super) fn push_address(stack: Stack, address: SocketAddr) -> i32 {
-    stack.push_str(&address.ip().to_string());
+    push_host(stack, address.ip());
     stack.push_int(address.port().into());
     stack.push_str(if address.is_ipv4() { "inet" } else { "inet6" });
     3

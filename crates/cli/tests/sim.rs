@@ -1,0 +1,193 @@
+//! `splay sim` and `splay replay`, by what they print, leave behind and end with.
+
+mod support;
+
+use support::{Outcome, Place};
+
+/// Instances that call each other, log and wait.
+const TALK: &str = r#"
+require "splay.base"
+local rpc = require "splay.urpc"
+heard = 0
+function hear(from) heard = heard + 1 return from end
+events.run(function()
+  rpc.server(job.me)
+  events.periodic(0.5, function() rpc.call(misc.random_pick(job.nodes()), { "hear", job.position }) end)
+  for second = 1, 4 do
+    events.sleep(1)
+    print("second " .. second, heard)
+  end
+  os.exit(0)
+end)
+"#;
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+#[test]
+fn results_are_those_of_a_run_in_virtual_time() {
+    let place = Place::with(TALK);
+    let outcome = Outcome::of(place.splay(&["sim", "app.lua", "-n", "4", "--only", "2"])).ended(0);
+    assert_eq!(outcome.out.lines().count(), 4, "{outcome:?}");
+    assert!(outcome.out.starts_with("[2]    1.000 second 1\t"), "{outcome:?}");
+    assert!(outcome.err.contains("of virtual time in "), "{outcome:?}");
+    assert!(place.result("instances/3.log").ends_with("= exited with status 0\n"));
+    let options = json(&place.result("options.json"));
+    assert_eq!((&options["network"]["latency"], &options["seed"]), (&"20ms".into(), &1.into()));
+    let summary = place.summary();
+    assert_eq!((&summary["ended_well"], &summary["duration_seconds"]), (&4.into(), &4.0.into()));
+    let simulation = json(&place.result("simulation.json"));
+    assert!(outcome.err.contains(simulation["recording"].as_str().unwrap()), "{outcome:?}");
+    assert_eq!(simulation["virtual_seconds"], 4.0);
+
+    // A line a second; together they are what the whole run did.
+    let counters = place.result("counters.csv");
+    let mut lines = counters.lines();
+    assert_eq!(lines.next(), Some("seconds,live,messages,bytes,calls,drops"));
+    let rows: Vec<Vec<f64>> =
+        lines.map(|line| line.split(',').map(|field| field.parse().unwrap()).collect()).collect();
+    assert_eq!(rows.iter().map(|row| row[0]).take(3).collect::<Vec<_>>(), [1.0, 2.0, 3.0]);
+    assert_eq!(rows[0][1], 4.0);
+    let sum = |column: usize| rows.iter().map(|row| row[column]).sum::<f64>();
+    assert_eq!(simulation["messages"].as_f64().unwrap(), sum(2));
+    assert_eq!(simulation["calls"].as_f64().unwrap(), sum(4));
+    assert!(sum(4) >= 4.0 * 7.0, "{counters}");
+
+    // Its own command line repeats it.
+    let words: Vec<String> = options["command_line"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|word| word.as_str().unwrap().to_owned())
+        .collect();
+    let words: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+    Outcome::of(place.splay(&words)).ended(0);
+    assert_eq!(json(&place.result("simulation.json"))["recording"], simulation["recording"]);
+}
+
+#[test]
+fn a_stopped_run_and_a_failed_one_say_so() {
+    let place = Place::with("require 'splay.base' events.run(function() events.sleep(1e6) end)");
+    let outcome = Outcome::of(place.splay(&["sim", "app.lua", "-n", "2", "--for", "90s"])).ended(0);
+    assert!(outcome.err.contains("time limit reached"), "{outcome:?}");
+    assert_eq!(place.summary()["duration_seconds"], 90.0);
+    place.write("app.lua", "require 'splay.base' events.run(function() error('oh no') end)");
+    let outcome = Outcome::of(place.splay(&["sim", "app.lua", "-n", "2"])).ended(1);
+    assert!(outcome.err.contains("oh no"), "{outcome:?}");
+    Outcome::of(place.splay(&["sim", "none.lua"])).ended(3);
+    Outcome::of(place.splay(&["sim", "app.lua", "--cpu-model", "fast"])).ended(2);
+    Outcome::of(place.splay(&["sim", "app.lua", "--only", "9"])).ended(2);
+}
+
+#[test]
+fn the_sandbox_has_files_of_its_own() {
+    let place = Place::with(
+        "local f = assert(io.open('note', 'w')) f:write(job.position) f:close() print(io.open('/etc/passwd'))",
+    );
+    let outcome = Outcome::of(place.splay(&["sim", "app.lua", "-n", "2", "--sandbox"])).ended(0);
+    assert!(!outcome.out.contains("file ("), "{outcome:?}");
+    let files = place.path().join("runs/app/latest/files/2");
+    assert_eq!(std::fs::read_dir(files).unwrap().count(), 1);
+}
+
+#[test]
+fn verify_finds_the_first_difference() {
+    let place = Place::with(TALK);
+    let outcome = Outcome::of(place.splay(&["sim", "app.lua", "-n", "4", "--verify"])).ended(0);
+    assert!(outcome.err.starts_with("splay: twice the same: "), "{outcome:?}");
+    place.write(
+        "app.lua",
+        "require 'splay.base' events.run(function() events.sleep(job.position) \
+         print('same') print(io.popen('date +%N'):read('*l')) end)",
+    );
+    let outcome = Outcome::of(place.splay(&["sim", "app.lua", "-n", "3", "--verify"])).ended(9);
+    // Three starts and a line that is the same come before.
+    assert!(outcome.err.contains("from entry 5 on at 1.000000 s, instance 1"), "{outcome:?}");
+    assert!(outcome.err.contains("first run ") && outcome.err.contains("second run "), "{outcome:?}");
+}
+
+#[test]
+fn seeds_make_a_table() {
+    let place = Place::with(TALK);
+    let outcome = Outcome::of(place.splay(&["sim", "app.lua", "-n", "4", "--seeds", "1-3,7"])).ended(0);
+    assert_eq!(outcome.out.lines().count(), 5, "{outcome:?}");
+    let rows = json(&place.result("seeds.json"));
+    let seeds: Vec<u64> = rows.as_array().unwrap().iter().map(|row| row["seed"].as_u64().unwrap()).collect();
+    assert_eq!(seeds, [1, 2, 3, 7]);
+    assert_ne!(rows[0]["recording"], rows[1]["recording"]);
+    assert!(rows[0]["last_line"].as_str().unwrap().starts_with("second 4"), "{rows}");
+    Outcome::of(place.splay(&["sim", "app.lua", "-n", "4", "--seed", "7"])).ended(0);
+    assert_eq!(json(&place.result("simulation.json"))["recording"], rows[3]["recording"]);
+}
+
+#[test]
+fn a_recording_is_replayed_and_looked_into() {
+    let place = Place::with(TALK);
+    Outcome::of(place.splay(&["sim", "app.lua", "-n", "4", "--record", "app.rec", "-q"])).ended(0);
+    let outcome = Outcome::of(place.splay(&["replay", "app.rec"])).ended(0);
+    assert!(outcome.err.starts_with("splay: as recorded: "), "{outcome:?}");
+
+    let words = ["replay", "app.rec", "--list", "--instance", "2", "--from", "1s", "--to", "2s"];
+    let listed = Outcome::of(place.splay(&words)).ended(0).out;
+    assert!(listed.lines().all(|line| line.contains("[  2]")), "{listed}");
+    assert!(listed.contains("     1.000000 [  2] out      second 1\t"), "{listed}");
+    assert!(listed.contains(r#"{call = {"hear", 2}, type = "call", key = ""#), "{listed}");
+
+    let code = [":time", "job.position", ":threads", ":timers", ":sockets", ":flight all", ":globals"];
+    let mut words = vec!["replay", "app.rec", "--until", "2.51s", "--instance", "3"];
+    words.extend(code.iter().flat_map(|code| ["-e", code]));
+    let seen = Outcome::of(place.splay(&words)).ended(0).out;
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!(lines[..2], ["2.51s", "3"], "{seen}");
+    assert!(seen.contains("(main chunk): waits in events.run"), "{seen}");
+    assert!(seen.contains("sleeps, at most until 3.000000 s") && seen.contains("app.lua:10"), "{seen}");
+    assert!(seen.contains("udp            10.0.0.3:20000"), "{seen}");
+    assert!(seen.contains("2.520000 s datagram") && seen.contains(r#"{"hear", "#), "{seen}");
+    assert!(seen.contains("hear                 function") && seen.contains("heard "), "{seen}");
+    assert!(!seen.contains("coxpcall"), "{seen}");
+
+    // Time goes on when told to, and only then.
+    let words = ["replay", "app.rec", "--until", "1.5s", "-e", "events.sleep(1)"];
+    let outcome = Outcome::of(place.splay(&words)).ended(1);
+    assert!(outcome.err.contains("virtual time stands still"), "{outcome:?}");
+    let words = ["replay", "app.rec", "--until", "1.5s", "-e", ":go 2s", "-e", ":time", "-e", ":nonsense"];
+    let outcome = Outcome::of(place.splay(&words)).ended(1);
+    assert!(outcome.out.contains("3.5s") && outcome.err.contains("no command :nonsense"), "{outcome:?}");
+}
+
+#[test]
+fn a_replay_notices_what_has_changed() {
+    let place = Place::with(TALK);
+    Outcome::of(place.splay(&["sim", "app.lua", "-n", "4", "--record", "app.rec", "-q"])).ended(0);
+    place.write("app.lua", &TALK.replace("second \" .. second", "secund \" .. second"));
+    let outcome = Outcome::of(place.splay(&["replay", "app.rec"])).ended(9);
+    assert!(outcome.err.contains("app.lua has changed since it was recorded"), "{outcome:?}");
+    assert!(outcome.err.contains("recorded ") && outcome.err.contains("secund 1"), "{outcome:?}");
+    place.write("broken.rec", "something else");
+    let outcome = Outcome::of(place.splay(&["replay", "broken.rec"])).ended(3);
+    assert_eq!(outcome.err, "splay: read the recording `broken.rec`: not a recording\n");
+    Outcome::of(place.splay(&["replay", "none.rec"])).ended(3);
+    Outcome::of(place.splay(&["replay", "app.rec", "--until", "1s", "--instance", "5"])).ended(2);
+}
+
+#[test]
+fn computing_costs_virtual_time_if_asked() {
+    let place = Place::with(
+        "require 'splay.base' events.run(function() \
+         for n = 1, 100 do events.thread(function() events.yield() end) end \
+         events.yield() events.yield() events.sleep(0.001) print(misc.time() % 1) end)",
+    );
+    let time = |words: &[&str]| -> f64 {
+        let outcome = Outcome::of(place.splay(&[&["sim", "app.lua"], words].concat())).ended(0);
+        outcome.lines()[0].parse().unwrap()
+    };
+    let free = time(&[]);
+    let costly = time(&["--cpu-model", "resume=1ms"]);
+    assert!(free < 0.01, "{free}");
+    // A hundred threads, each resumed twice.
+    assert!(costly > 0.15 && costly < 0.4, "{costly}");
+    assert_eq!(time(&["--cpu-model", "resume=1ms"]), costly);
+    let cpu = place.summary()["usage"]["cpu_seconds"].as_f64().unwrap();
+    assert!(cpu > 0.2 && cpu < 0.4, "{cpu}");
+}

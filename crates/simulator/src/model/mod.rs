@@ -1,0 +1,328 @@
+//! What the network between hosts is like: delays, losses, capacities and the faults that strike
+//! it. Decides the fate of each packet; knows no socket and plans no event.
+//!
+//! Every ordered pair of hosts draws from a generator of its own, made from the run's seed and
+//! their numbers: what one pair sends does not change what another draws.
+
+mod fault;
+mod fluid;
+mod latency;
+pub(crate) mod pipes;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use splay_protocol::seed::SplitMix64;
+use splay_protocol::topology::{Routes, Topology};
+use splay_runtime::driver::Owner;
+
+pub use fault::{Between, Fault, FaultError, FaultId, Nodes};
+pub use fluid::{FlowId, Fluid, LinkId};
+pub use latency::Latency;
+use latency::{normal, unit};
+
+use crate::network::Time;
+
+/// Datagrams that may wait for a limited link where nothing tells how many.
+pub const DEFAULT_QUEUE_PACKETS: u32 = 100;
+
+/// How long a stream repeats what is not acknowledged before its connection is given up: what
+/// Linux's 15 repetitions take.
+pub const GIVE_UP: Duration = Duration::from_millis(924_600);
+
+/// Where delays come from.
+#[derive(Debug, Clone)]
+pub enum Base {
+    /// The same distribution for every pair.
+    Everyone(Latency),
+    /// Paths through a topology; the instance of owner number n is at place n.
+    Topology(Arc<Topology>),
+}
+
+/// What the network is like.
+#[derive(Debug, Clone)]
+pub struct ModelConfig {
+    /// Where delays come from.
+    pub base: Base,
+    /// Deviation of a bell curve that is added to every packet's delay.
+    pub jitter: Duration,
+    /// Probability that a packet is lost, besides what the topology says.
+    pub loss: f64,
+    /// Probability that a datagram arrives twice.
+    pub duplicate: f64,
+    /// Probability that a packet is held back, and for how long.
+    pub reorder: (f64, Duration),
+    /// Capacity of every host's way out and of its way in, in bits per second, besides what the
+    /// topology says.
+    pub bandwidth_bps: Option<u64>,
+    /// Datagrams that may wait for a limited link, where the topology says nothing.
+    pub queue_packets: u32,
+    /// How long a stream repeats what is not acknowledged before its connection is given up.
+    pub give_up: Duration,
+}
+
+impl ModelConfig {
+    /// Delays from `base`, and nothing else.
+    pub fn new(base: Base) -> ModelConfig {
+        ModelConfig {
+            base,
+            jitter: Duration::ZERO,
+            loss: 0.0,
+            duplicate: 0.0,
+            reorder: (0.0, Duration::ZERO),
+            bandwidth_bps: None,
+            queue_packets: DEFAULT_QUEUE_PACKETS,
+            give_up: GIVE_UP,
+        }
+    }
+}
+
+/// How a packet passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Passage {
+    pub(crate) delay: Time,
+    /// Delay of a second copy.
+    pub(crate) copy: Option<Time>,
+}
+
+/// One direction between two hosts that have talked.
+#[derive(Debug)]
+struct Pair {
+    random: SplitMix64,
+    latency: Latency,
+    loss: f64,
+    /// Some link on the way has a capacity.
+    limited: bool,
+}
+
+/// The state of the network between hosts. Hosts are named by the owner of the first instance on
+/// them.
+#[derive(Debug)]
+pub(crate) struct Model {
+    seed: u64,
+    config: ModelConfig,
+    routes: Option<Routes>,
+    pairs: BTreeMap<(Owner, Owner), Pair>,
+    faults: BTreeMap<FaultId, Fault>,
+    applied: u32,
+}
+
+fn nanoseconds(time: Duration) -> Time {
+    Time::try_from(time.as_nanos()).unwrap_or(Time::MAX)
+}
+
+impl Model {
+    pub(crate) fn new(seed: u64, config: ModelConfig) -> Model {
+        let routes = match &config.base {
+            Base::Topology(topology) => match &**topology {
+                Topology::Graph(graph) => Some(Routes::new(graph.clone())),
+                Topology::Matrix(_) => None,
+            },
+            Base::Everyone(_) => None,
+        };
+        Model { seed, config, routes, pairs: BTreeMap::new(), faults: BTreeMap::new(), applied: 0 }
+    }
+
+    pub(crate) fn give_up(&self) -> Time {
+        nanoseconds(self.config.give_up)
+    }
+
+    /// The vertex an instance is at.
+    fn vertex(routes: &Routes, owner: Owner) -> u32 {
+        let places = routes.graph().places();
+        places[owner.0 as usize % places.len()]
+    }
+
+    fn pair(&mut self, from: Owner, to: Owner) -> &mut Pair {
+        // Two look-ups only the first time.
+        if !self.pairs.contains_key(&(from, to)) {
+            let pair = self.make_pair(from, to);
+            self.pairs.insert((from, to), pair);
+        }
+        self.pairs.get_mut(&(from, to)).expect("it has just been made")
+    }
+
+    fn make_pair(&mut self, from: Owner, to: Owner) -> Pair {
+        let random = SplitMix64::stream(self.seed ^ 0x6c69_6e6b, u64::from(from.0) << 32 | u64::from(to.0));
+        let config = &self.config;
+        let (latency, loss, limited) = match (&config.base, &mut self.routes) {
+            (Base::Everyone(latency), _) => (*latency, 0.0, false),
+            (Base::Topology(_), Some(routes)) => {
+                let (from, to) = (Model::vertex(routes, from), Model::vertex(routes, to));
+                let path = routes.path(from, to);
+                // A place that cannot be reached loses everything.
+                path.map_or((Latency::NONE, 1.0, false), |path| {
+                    (Latency::Constant(path.latency), path.loss, path.bandwidth_bps.is_some())
+                })
+            }
+            (Base::Topology(topology), None) => match &**topology {
+                Topology::Matrix(matrix) => {
+                    let place = |owner: Owner| owner.0 as usize % matrix.places();
+                    (Latency::Constant(matrix.latency(place(from), place(to))), 0.0, false)
+                }
+                Topology::Graph(_) => unreachable!("graphs have routes"),
+            },
+        };
+        let loss = 1.0 - (1.0 - loss) * (1.0 - config.loss);
+        Pair { random, latency, loss, limited: limited || config.bandwidth_bps.is_some() }
+    }
+
+    /// Whether nothing passes from the one to the other.
+    pub(crate) fn is_cut(&self, from: Owner, to: Owner) -> bool {
+        self.faults.values().any(|fault| fault.cuts(from, to))
+    }
+
+    /// Probability that a packet is lost.
+    pub(crate) fn loss(&mut self, from: Owner, to: Owner) -> f64 {
+        if self.is_cut(from, to) {
+            return 1.0;
+        }
+        let mut passes = 1.0 - self.pair(from, to).loss;
+        for fault in self.faults.values() {
+            if let Fault::Loss(between, loss) = fault
+                && between.covers(from, to)
+            {
+                passes *= 1.0 - loss;
+            }
+        }
+        1.0 - passes
+    }
+
+    /// What becomes of a packet that leaves now: `None`, it is lost.
+    pub(crate) fn pass(&mut self, from: Owner, to: Owner) -> Option<Passage> {
+        let loss = self.loss(from, to);
+        if loss >= 1.0 || (loss > 0.0 && unit(&mut self.pair(from, to).random) < loss) {
+            return None;
+        }
+        let delay = self.delay(from, to);
+        let doubled = self.doubled(from, to);
+        let twice = doubled > 0.0 && unit(&mut self.pair(from, to).random) < doubled;
+        let copy = twice.then(|| self.delay(from, to));
+        Some(Passage { delay, copy })
+    }
+
+    fn doubled(&self, from: Owner, to: Owner) -> f64 {
+        let mut single = 1.0 - self.config.duplicate;
+        for fault in self.faults.values() {
+            if let Fault::Duplicate(between, share) = fault
+                && between.covers(from, to)
+            {
+                single *= 1.0 - share;
+            }
+        }
+        1.0 - single
+    }
+
+    fn delay(&mut self, from: Owner, to: Owner) -> Time {
+        self.pair(from, to);
+        let pair = self.pairs.get_mut(&(from, to)).expect("it has just been looked up");
+        let random = &mut pair.random;
+        let mut delay = pair.latency.draw(random) as i128;
+        let vary = |random: &mut SplitMix64, deviation: Duration| {
+            (deviation.as_nanos() as f64 * normal(random)) as i128
+        };
+        let hold = |random: &mut SplitMix64, share: f64, time: Duration| match unit(random) < share {
+            true => time.as_nanos() as i128,
+            false => 0,
+        };
+        if self.config.jitter > Duration::ZERO {
+            delay += vary(random, self.config.jitter);
+        }
+        if self.config.reorder.0 > 0.0 {
+            delay += hold(random, self.config.reorder.0, self.config.reorder.1);
+        }
+        for fault in self.faults.values() {
+            match fault {
+                Fault::Delay(between, more) if between.covers(from, to) => {
+                    delay += i128::from(more.draw(random))
+                }
+                Fault::Jitter(between, deviation) if between.covers(from, to) => {
+                    delay += vary(random, *deviation);
+                }
+                Fault::Reorder(between, share, time) if between.covers(from, to) => {
+                    delay += hold(random, *share, *time);
+                }
+                _ => {}
+            }
+        }
+        // A delay that varies below nothing is none.
+        Time::try_from(delay.max(0)).unwrap_or(Time::MAX)
+    }
+
+    /// There and back, on average.
+    pub(crate) fn round_trip(&mut self, a: Owner, b: Owner) -> Time {
+        let mut sum = self.pair(a, b).latency.mean() + self.pair(b, a).latency.mean();
+        for fault in self.faults.values() {
+            if let Fault::Delay(between, more) = fault {
+                for covered in [between.covers(a, b), between.covers(b, a)] {
+                    sum += if covered { more.mean() } else { Duration::ZERO };
+                }
+            }
+        }
+        nanoseconds(sum)
+    }
+
+    /// Whether what passes is limited by some capacity.
+    pub(crate) fn is_limited(&mut self, from: Owner, to: Owner) -> bool {
+        let limits =
+            |fault: &Fault| matches!(fault, Fault::Bandwidth(between, _) if between.covers(from, to));
+        self.pair(from, to).limited || self.faults.values().any(limits)
+    }
+
+    /// The links with a capacity on the way, and how many datagrams may wait.
+    pub(crate) fn route(&mut self, from: Owner, to: Owner) -> (Vec<(LinkId, u64)>, u32) {
+        let mut links = Vec::new();
+        let mut queue = self.config.queue_packets;
+        if let Some(rate) = self.config.bandwidth_bps {
+            links.extend([(LinkId::Up(from.0), rate), (LinkId::Down(to.0), rate)]);
+        }
+        if let Some(routes) = &mut self.routes {
+            let (from, to) = (Model::vertex(routes, from), Model::vertex(routes, to));
+            if let Some(path) = routes.path(from, to) {
+                queue = path.queue_packets.unwrap_or(queue);
+                let rate = |link: &u32| routes.graph().links()[*link as usize].bandwidth_bps;
+                let limited = path.links.iter().filter_map(|link| Some((LinkId::Link(*link), rate(link)?)));
+                links.extend(limited);
+            }
+        }
+        for (id, fault) in &self.faults {
+            match fault {
+                Fault::Bandwidth(between, rate) if between.covers(from, to) => {
+                    links.push((LinkId::Fault(id.0, from.0, to.0), *rate));
+                }
+                _ => {}
+            }
+        }
+        (links, queue)
+    }
+
+    /// Remembers a fault.
+    pub(crate) fn apply(&mut self, fault: Fault) -> FaultId {
+        self.applied += 1;
+        let id = FaultId(self.applied);
+        if !fault.is_momentary() {
+            self.faults.insert(id, fault);
+        }
+        id
+    }
+
+    /// Forgets a fault; tells what it was.
+    pub(crate) fn lift(&mut self, id: FaultId) -> Option<Fault> {
+        self.faults.remove(&id)
+    }
+
+    pub(crate) fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.faults.values()
+    }
+
+    /// Whether some fault makes packets wait.
+    pub(crate) fn has_pauses(&self) -> bool {
+        self.faults.values().any(|fault| matches!(fault, Fault::Pause(_)))
+    }
+
+    /// Whether an instance's packets wait.
+    pub(crate) fn is_paused(&self, owner: Owner) -> bool {
+        self.faults.values().any(|fault| matches!(fault, Fault::Pause(nodes) if nodes.contains(owner)))
+    }
+}
