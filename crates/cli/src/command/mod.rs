@@ -75,7 +75,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
-    Sim(sim::SimArgs),
+    Sim(Box<sim::SimArgs>),
     Replay(replay::ReplayArgs),
     Lua(lua::LuaArgs),
     Repl(repl::ReplArgs),
@@ -122,7 +122,7 @@ pub fn parse() -> Result<Cli, Failure> {
 pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Run(args) => run::execute(args),
-        Command::Sim(args) => sim::execute(args),
+        Command::Sim(args) => sim::execute(*args),
         Command::Replay(args) => replay::execute(args),
         Command::Lua(args) => lua::execute(args),
         Command::Repl(args) => repl::execute(args),
