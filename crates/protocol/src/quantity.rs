@@ -40,6 +40,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         rest = rest[digits..].trim_start();
         let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
         let unit = match &rest[..letters] {
+            "us" => 1e-6,
             "ms" => 0.001,
             "s" | "sec" | "second" | "seconds" => 1.0,
             "m" | "min" | "minute" | "minutes" => 60.0,
@@ -64,6 +65,7 @@ mod tests {
         assert_eq!(ok("60s"), Duration::from_secs(60));
         assert_eq!(ok("1.5"), Duration::from_millis(1500));
         assert_eq!(ok("500ms"), Duration::from_millis(500));
+        assert_eq!(ok("20us"), Duration::from_micros(20));
         assert_eq!(ok("1m30s"), Duration::from_secs(90));
         assert_eq!(ok("1 hour 30 min"), Duration::from_secs(5400));
         assert_eq!(ok("2h"), Duration::from_secs(7200));
