@@ -15,7 +15,6 @@ mod ports;
 mod session;
 mod spool;
 mod status;
-mod tls;
 mod worker;
 
 use std::io::{self, IsTerminal as _, Write as _};

@@ -27,7 +27,6 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use crate::clock::{Offset, local_us};
 use crate::identity::Key;
 use crate::spool::{Cursor, Spool};
-use crate::tls;
 
 /// Longest wait for a connection and for each answer while a session is opened.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -178,7 +177,7 @@ async fn dial(peer: &Peer) -> Result<(Socket, Vec<u8>), SessionError> {
     let failed = |message: String| SessionError::Connect { url: peer.url.clone(), message };
     let (host, port) = splay_protocol::join::controller_address(&peer.url)
         .ok_or_else(|| failed("not a controller's address".to_owned()))?;
-    let config = tls::client_config(&peer.fingerprint).map_err(|why| failed(why.to_string()))?;
+    let config = splay_trust::client_config(&peer.fingerprint).map_err(|why| failed(why.to_string()))?;
     let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
     let connect = async {
         let stream = TcpStream::connect((host, port)).await.map_err(|error| error.to_string())?;
@@ -186,10 +185,10 @@ async fn dial(peer: &Peer) -> Result<(Socket, Vec<u8>), SessionError> {
         let stream = TlsConnector::from(Arc::new(config))
             .connect(name, stream)
             .await
-            .map_err(|error| tls::explain(&error))?;
+            .map_err(|error| splay_trust::explain(&error))?;
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let certificate = match shown {
-            Some(shown) if !peer.fingerprint.is_empty() => tls::fingerprint(shown).to_vec(),
+            Some(shown) if !peer.fingerprint.is_empty() => splay_trust::fingerprint(shown).to_vec(),
             _ => Vec::new(),
         };
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
