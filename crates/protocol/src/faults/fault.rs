@@ -108,6 +108,21 @@ impl<S> Between<S> {
 }
 
 impl Between<Nodes> {
+    /// All packets of everyone.
+    pub fn all() -> Between<Nodes> {
+        Between { from: Nodes::All, to: Nodes::All, both_ways: true }
+    }
+
+    /// Packets from the one to the other, not back.
+    pub fn one_way(from: Nodes, to: Nodes) -> Between<Nodes> {
+        Between { from, to, both_ways: false }
+    }
+
+    /// Packets between the two.
+    pub fn both_ways(from: Nodes, to: Nodes) -> Between<Nodes> {
+        Between { from, to, both_ways: true }
+    }
+
     /// Whether packets from the one node to the other are among them.
     pub fn covers(&self, from: u32, to: u32) -> bool {
         let ahead = self.from.contains(from) && self.to.contains(to);
@@ -218,7 +233,44 @@ impl<S> Fault<S> {
     }
 }
 
+/// Why a fault cannot be.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FaultError {
+    /// Not a probability.
+    #[error("{fault}: the share {share} is not from 0 to 1")]
+    Share {
+        /// Which fault.
+        fault: &'static str,
+        /// What was given.
+        share: f64,
+    },
+    /// Nothing could ever pass.
+    #[error("bandwidth: must be more than 0 bits per second")]
+    NoBandwidth,
+    /// A node cannot be on both sides.
+    #[error("node {0} is on two sides of this partition")]
+    TwoGroups(u32),
+}
+
 impl Fault<Nodes> {
+    /// Refuses what means nothing.
+    pub fn check(&self) -> Result<(), FaultError> {
+        match self {
+            Fault::Loss(_, share)
+            | Fault::Duplicate(_, share)
+            | Fault::Corrupt(_, share)
+            | Fault::Reorder(_, share, _)
+            | Fault::ReadErrors(_, share)
+            | Fault::WriteErrors(_, share)
+                if !(0.0..=1.0).contains(share) =>
+            {
+                Err(FaultError::Share { fault: self.name(), share: *share })
+            }
+            Fault::Bandwidth(_, 0) => Err(FaultError::NoBandwidth),
+            _ => self.in_two_groups().map_or(Ok(()), |node| Err(FaultError::TwoGroups(node))),
+        }
+    }
+
     /// Whether packets from the one node to the other vanish by it.
     pub fn cuts(&self, from: u32, to: u32) -> bool {
         match self {
@@ -235,7 +287,7 @@ impl Fault<Nodes> {
     }
 
     /// A node that is in two groups of a partition.
-    pub(super) fn in_two_groups(&self) -> Option<u32> {
+    fn in_two_groups(&self) -> Option<u32> {
         let Fault::Partition(groups) = self else { return None };
         let mut seen = BTreeSet::new();
         let numbers = groups.iter().filter_map(|group| match group {

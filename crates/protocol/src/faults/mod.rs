@@ -14,7 +14,7 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-pub use fault::{Between, Fault, Manner};
+pub use fault::{Between, Fault, FaultError, Manner};
 pub use plan::{Plan, Strike, StrikeId};
 pub use rule::{Group, Repeat, Rule};
 pub use set::{Nodes, Set};

@@ -75,8 +75,8 @@ impl Plan {
                 set => Ok(plan.choose(set, &everyone, &mut SplitMix64::new(0))),
             });
             // What is drawn never meets: those drawn already are left out.
-            if let Some(node) = fixed.ok().and_then(|fault| fault.in_two_groups()) {
-                return Err(rule.place.error(format!("node {node} is on two sides of this partition")));
+            if let Some(error) = fixed.ok().and_then(|fault| fault.check().err()) {
+                return Err(rule.place.error(error.to_string()));
             }
         }
         let mut times: Vec<(Duration, u32, Option<Duration>)> = Vec::new();
@@ -127,6 +127,11 @@ impl Plan {
     /// The rule that a strike comes from.
     pub fn rule(&self, id: StrikeId) -> &Rule {
         &self.rules[self.strikes[id.0 as usize] as usize]
+    }
+
+    /// Whether a strike ends before the run does.
+    pub fn ends(&self, id: StrikeId) -> bool {
+        self.steps.iter().any(|(_, step)| *step == Step::End(id))
     }
 
     /// What lasts at the moment.

@@ -48,6 +48,11 @@ pub enum Nodes {
 }
 
 impl Nodes {
+    /// Those of these numbers.
+    pub fn these(nodes: impl IntoIterator<Item = u32>) -> Nodes {
+        Nodes::These(nodes.into_iter().collect())
+    }
+
     /// Whether a node is one of them.
     pub fn contains(&self, node: u32) -> bool {
         match self {
