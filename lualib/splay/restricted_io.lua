@@ -52,6 +52,11 @@ local function met(limit, reached, reason)
 end
 
 -- A file has that name now: the host is told of those it is to fetch.
+-- What is wrong with the disk in an experiment with faults: reason and code, or nothing.
+local function disk_fault(access)
+  if settings.fault then return settings.fault(access) end
+end
+
 local function named(record, name)
   record.name = name
   if settings.result and sub(name, 1, 8) == "results/" then settings.result(name) end
@@ -242,6 +247,8 @@ function M.open(name, mode)
       return met("max_files", files + 1, "Maximum number of files reached.")
     end
   end
+  local fault, fault_code = disk_fault(kind == "r" and "read" or "write")
+  if fault then return nil, name .. ": " .. fault, fault_code end
   local handle = real_open(path_of(hash), mode)
   if not handle then return nil, failed end
   if not record then
@@ -285,6 +292,8 @@ function File:write(...)
     recount()
     if used + growth > limit then return met("max_size", used + growth, "No disk space") end
   end
+  local fault, fault_code = disk_fault(growth > 0 and "grow" or "write")
+  if fault then return nil, fault, fault_code end
   local ok, reason, code = state.handle:write(unpack(parts, 1, n))
   if not ok then
     state.position = nil
@@ -308,6 +317,8 @@ end
 function File:read(...)
   local state = state_of(self)
   state.position = nil
+  local fault, fault_code = disk_fault("read")
+  if fault then return nil, fault, fault_code end
   return state.handle:read(...)
 end
 

@@ -451,6 +451,10 @@ pub fn schedule(churn: &str, seed: u64) -> Result<Schedule, String> {
         return Ok(Trace::parse(churn).map_err(wrong)?.schedule());
     }
     let script = Script::parse(churn).map_err(wrong)?;
+    if let Some(rule) = script.faults.first() {
+        let error = rule.place.error(format!("{}: faults are for `splay sim`", rule.fault.name()));
+        return Err(wrong(error));
+    }
     let settings = Settings { seed: script.seed.or(Some(seed)), ..Settings::default() };
     Ok(expand(&script, &settings).map_err(wrong)?.trace.schedule())
 }

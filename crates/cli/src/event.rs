@@ -85,6 +85,13 @@ pub enum What {
         /// Whether there was something to do: not where the instance had ended by itself.
         applied: bool,
     },
+    /// A fault began or ended.
+    Fault {
+        /// What goes wrong, in the language of scripts.
+        fault: String,
+        /// It goes wrong no more.
+        over: bool,
+    },
     /// All instances were told to stop.
     Stopping {
         /// Why.

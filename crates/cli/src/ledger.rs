@@ -104,7 +104,7 @@ impl Ledger {
             }
             What::Churn { late, .. } => self.late.push(late.as_secs_f64()),
             What::WorkerBroke { .. } => self.broken = true,
-            What::Viewed { .. } => {}
+            What::Viewed { .. } | What::Fault { .. } => {}
         }
     }
 

@@ -24,6 +24,7 @@ mod quantity;
 mod reference;
 mod reporter;
 mod results;
+mod scenario;
 mod sim;
 mod testbed;
 mod topology_picture;

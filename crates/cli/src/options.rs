@@ -54,6 +54,9 @@ pub struct Options {
     pub churn: Option<PathBuf>,
     /// What a script's random choices follow from; a trace has none.
     pub churn_seed: Option<u64>,
+    /// Script that says what goes wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub faults: Option<PathBuf>,
     /// How long an instance that leaves gracefully may take.
     #[serde(rename = "grace_seconds", serialize_with = "crate::event::seconds")]
     pub grace: Duration,
@@ -112,12 +115,13 @@ impl Options {
             list_size: args.list_size.filter(|&size| size > 0),
             // 32 random bits: enough to differ, short enough to retype.
             seed: args.seed.unwrap_or_else(|| rand::random::<u32>().into()),
-            churn: args.churn.clone(),
+            churn: args.scenario.churn.clone(),
+            faults: None,
             churn_seed: churn.and_then(|churn| match churn.origin {
                 Origin::Script { seed, .. } => Some(seed),
                 Origin::Trace => None,
             }),
-            grace: args.grace,
+            grace: args.scenario.grace,
             time_limit: args.time_limit,
             sandbox: args.sandbox,
             workers: args.workers.unwrap_or(cores).min(instances),

@@ -191,3 +191,33 @@ fn computing_costs_virtual_time_if_asked() {
     let cpu = place.summary()["usage"]["cpu_seconds"].as_f64().unwrap();
     assert!(cpu > 0.2 && cpu < 0.4, "{cpu}");
 }
+
+#[test]
+fn faults_strike_as_the_script_says_and_are_replayed() {
+    let place = Place::with(TALK);
+    place.write("trouble.txt", "from 1s to 2s partition {1} from rest\nat 2.5s crash {4} for 1s\n");
+    let words = ["sim", "app.lua", "-n", "4", "--faults", "trouble.txt", "--record", "app.rec"];
+    let outcome = Outcome::of(place.splay(&words)).ended(0);
+    let told: Vec<&str> = outcome.err.lines().filter(|line| line.starts_with("splay: ")).collect();
+    for line in [
+        "splay: 1.000s partition {1} from {2..4}",
+        "splay: 2.000s over: partition {1} from {2..4}",
+        "splay: 2.500s crash {4}",
+        "splay: 3.500s over: crash {4}",
+    ] {
+        assert!(told.contains(&line), "{line}: {outcome:?}");
+    }
+    let events = place.result("events.jsonl");
+    assert!(events.contains(r#""event":"fault","fault":"crash {4}","over":true"#), "{events}");
+    assert_eq!(events.matches(r#""event":"started","instance":4"#).count(), 2, "{events}");
+    let replayed = Outcome::of(place.splay(&["replay", "app.rec"])).ended(0);
+    assert!(replayed.err.starts_with("splay: as recorded: "), "{replayed:?}");
+
+    place.write("trouble.txt", "at 1s pause {9}\n");
+    let outcome = Outcome::of(place.splay(&words)).ended(4);
+    assert!(outcome.err.contains("trouble.txt:1:7: there is no node 9: the run has 4"), "{outcome:?}");
+    // Those that need a simulation are refused elsewhere.
+    let outcome =
+        Outcome::of(place.splay(&["run", "app.lua", "-n", "9", "--faults", "trouble.txt"])).ended(4);
+    assert!(outcome.err.contains("pause: faults are for `splay sim`"), "{outcome:?}");
+}

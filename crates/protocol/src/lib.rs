@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod churn;
+pub mod faults;
 pub mod job;
 pub mod join;
 pub mod limits;

@@ -206,6 +206,11 @@ pub trait Driver {
         None
     }
 
+    /// As [`Driver::inspect`], to change it.
+    fn inspect_mut(&mut self) -> Option<&mut dyn std::any::Any> {
+        None
+    }
+
     /// Creates a socket owned by `owner`.
     fn open(&mut self, owner: Owner, transport: Transport, family: Family) -> io::Result<SocketId>;
     /// Binds to a local address; port 0 chooses one.

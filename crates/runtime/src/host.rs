@@ -48,6 +48,39 @@ pub struct Sandbox {
     pub udp_drop_ratio: f64,
 }
 
+/// What is wrong with the machine that an instance is on, in an experiment with faults.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Conditions {
+    /// Its wall clock is ahead by so many nanoseconds; behind where that is negative.
+    pub clock_ahead: i64,
+    /// Its wall clock runs fast by this share from now on; slow where that is negative.
+    pub clock_drift: f64,
+    /// What it computes takes so many times as long; in virtual time alone.
+    pub slowness: f64,
+    /// Files cannot grow.
+    pub disk_full: bool,
+    /// Probability that reading a file fails.
+    pub read_errors: f64,
+    /// Probability that writing a file fails.
+    pub write_errors: f64,
+    /// What each access to a file takes longer; in virtual time alone.
+    pub disk_delay: Duration,
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Conditions {
+            clock_ahead: 0,
+            clock_drift: 0.0,
+            slowness: 1.0,
+            disk_full: false,
+            read_errors: 0.0,
+            write_errors: 0.0,
+            disk_delay: Duration::ZERO,
+        }
+    }
+}
+
 /// Everything needed to start one instance.
 #[derive(Debug, Clone)]
 pub struct InstanceConfig {

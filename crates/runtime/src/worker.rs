@@ -15,9 +15,13 @@ use rustc_hash::FxHashMap;
 use splay_protocol::Node;
 
 use crate::driver::{Driver, Owner, Wake};
-use crate::host::{EndReason, InstanceConfig, InstanceNumber, Report, Usage, WorkerConfig};
+use crate::host::{Conditions, EndReason, InstanceConfig, InstanceNumber, Report, Usage, WorkerConfig};
 pub use crate::vm::{Beat, Pulse};
 use crate::vm::{Instance, Next, Totals, Watchdog};
+
+/// What resuming a coroutine takes on a slow machine, before it is multiplied, where no cost is
+/// charged otherwise.
+const SLOWED_RESUME: Duration = Duration::from_micros(10);
 
 /// Turns that may pass between two looks at the driver while instances are busy.
 const TURNS_PER_LOOK: usize = 32;
@@ -45,6 +49,10 @@ struct Seat {
     deadline: Option<Duration>,
     /// Its processor is busy until then, see [`Worker::charge_resumes`].
     busy_until: Duration,
+    /// It stands still; `Some(true)`: it had something to do meanwhile.
+    suspended: Option<bool>,
+    /// Something may be wrong with its machine.
+    ailing: bool,
 }
 
 /// Runs instances over one driver, on one OS thread.
@@ -110,6 +118,17 @@ impl Worker {
         self.driver.borrow().inspect().and_then(|driver| driver.downcast_ref()).map(look)
     }
 
+    /// As [`Worker::inspect_driver`], to change it.
+    pub fn change_driver<D: 'static, T>(&mut self, change: impl FnOnce(&mut D) -> T) -> Option<T> {
+        let mut driver = self.driver.borrow_mut();
+        driver.inspect_mut().and_then(|driver| driver.downcast_mut()).map(change)
+    }
+
+    /// Who the instance that is started or loaded next will be to the driver.
+    pub fn next_owner(&self) -> Owner {
+        Owner(self.seats.len() as u32)
+    }
+
     /// What other threads may watch.
     pub fn pulse(&self) -> Arc<Pulse> {
         self.pulse.clone()
@@ -159,6 +178,8 @@ impl Worker {
                     unstarted: false,
                     deadline: None,
                     busy_until: Duration::ZERO,
+                    suspended: None,
+                    ailing: false,
                 });
                 self.by_number.insert(number, owner.0);
                 self.live += 1;
@@ -194,6 +215,46 @@ impl Worker {
         } else {
             self.close(seat, EndReason::Stopped);
         }
+    }
+
+    /// Has an instance stand still until [`Worker::resume`]: whatever comes for it waits.
+    pub fn suspend(&mut self, number: InstanceNumber) {
+        if let Some(&seat) = self.by_number.get(&number) {
+            self.seats[seat as usize].suspended.get_or_insert(false);
+        }
+    }
+
+    /// Lets an instance go on.
+    pub fn resume(&mut self, number: InstanceNumber) {
+        if let Some(&seat) = self.by_number.get(&number)
+            && self.seats[seat as usize].suspended.take() == Some(true)
+        {
+            self.queue(seat);
+        }
+    }
+
+    /// Something is wrong with an instance's machine from now on, or no more.
+    pub fn set_conditions(&mut self, number: InstanceNumber, conditions: Conditions) {
+        let Some(&seat) = self.by_number.get(&number) else { return };
+        let entry = &mut self.seats[seat as usize];
+        entry.ailing = conditions != Conditions::default();
+        if let Some(instance) = &entry.instance {
+            if self.resume_cost.is_none() {
+                // What it did in health is not charged.
+                instance.take_resumes();
+            }
+            instance.set_conditions(conditions);
+        }
+    }
+
+    /// Lets time pass where no instance is left.
+    pub fn pass(&mut self, until: Duration) -> io::Result<()> {
+        while self.live == 0 && self.now() < until {
+            self.driver.borrow_mut().poll(Some(until), &mut self.wakes)?;
+            self.wakes.clear();
+        }
+        self.since = self.now();
+        Ok(())
     }
 
     /// Tells an instance which nodes are there now (`job.nodes()`, `job.get_live_nodes()`).
@@ -306,6 +367,10 @@ impl Worker {
         let entry = &mut self.seats[seat as usize];
         entry.queued = false;
         let Some(instance) = &entry.instance else { return };
+        if let Some(missed) = &mut entry.suspended {
+            *missed = true;
+            return;
+        }
         if std::mem::take(&mut entry.unstarted) {
             let at = self.driver.borrow().wall();
             (self.sink.borrow_mut())(Report::Started { instance: entry.number, at });
@@ -313,8 +378,12 @@ impl Worker {
         self.pulse.begin(entry.number);
         let mut next = instance.turn(self.since);
         self.pulse.end();
-        if let Some(cost) = self.resume_cost {
-            let spent = cost * u32::try_from(instance.take_resumes()).unwrap_or(u32::MAX);
+        if self.resume_cost.is_some() || entry.ailing {
+            let Conditions { slowness, .. } = instance.conditions();
+            let slowed = if slowness > 1.0 { SLOWED_RESUME } else { Duration::ZERO };
+            let cost = self.resume_cost.unwrap_or(slowed).mul_f64(slowness);
+            let resumes = u32::try_from(instance.take_resumes()).unwrap_or(u32::MAX);
+            let spent = cost * resumes + instance.take_owed();
             instance.charge(spent);
             entry.busy_until = entry.busy_until.max(self.since) + spent;
             self.driver.borrow_mut().pause(Owner(seat), entry.busy_until);

@@ -167,6 +167,10 @@ impl Driver for VirtualDriver {
         Some(self)
     }
 
+    fn inspect_mut(&mut self) -> Option<&mut dyn std::any::Any> {
+        Some(self)
+    }
+
     fn open(&mut self, owner: Owner, transport: Transport, family: Family) -> io::Result<SocketId> {
         self.network.open(owner, transport, family)
     }

@@ -19,6 +19,7 @@ mod driver;
 pub mod model;
 pub mod network;
 pub mod recording;
+pub mod scenario;
 pub mod simulation;
 
 pub use driver::{EPOCH, VirtualDriver, VirtualWaker};

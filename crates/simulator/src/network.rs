@@ -37,7 +37,6 @@ use crate::model::pipes::{Due, Pipes};
 use crate::model::{Model, ModelConfig};
 use crate::recording::{Kind as Record, Recorder};
 
-pub use faults::PlannedFault;
 use lines::{Flow, Line, Parcel};
 
 use socket::{Kind, Options, Ref, Report, Socket, error};
@@ -49,8 +48,6 @@ pub struct NetworkConfig {
     pub latency: Duration,
     /// What the network between hosts is like, if it is more than a delay.
     pub model: Option<ModelConfig>,
-    /// What will be wrong with it, and when.
-    pub faults: Vec<PlannedFault>,
     /// Time the name service takes to answer.
     pub name_latency: Duration,
     /// Addresses, besides the loopback ones, that sockets may bind and that answer.
@@ -64,7 +61,6 @@ impl Default for NetworkConfig {
         NetworkConfig {
             latency: Duration::from_micros(100),
             model: None,
-            faults: Vec::new(),
             name_latency: Duration::from_millis(1),
             addresses: Vec::new(),
             names: Vec::new(),
@@ -103,10 +99,6 @@ enum Event {
     Resend { from: Ref, timer: u32 },
     /// A flow has sent its first parcel over its narrowest link.
     Served(Due<Flow>),
-    /// A fault begins, and ends after a while.
-    Fault(Box<PlannedFault>),
-    /// A fault ends.
-    Lift(crate::model::FaultId),
 }
 
 /// All simulated sockets and what is under way between them.
@@ -178,10 +170,6 @@ impl Network {
         let loopback = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
         let mut names = BTreeMap::from([("localhost".to_owned(), loopback)]);
         names.extend(config.names.iter().map(|(name, list)| (name.to_ascii_lowercase(), list.clone())));
-        let mut agenda = Agenda::default();
-        for fault in &config.faults {
-            agenda.plan(nanoseconds(fault.at), Event::Fault(Box::new(fault.clone())));
-        }
         Network {
             now: 0,
             sockets: Slab::new(),
@@ -189,7 +177,7 @@ impl Network {
             counters: Counters::default(),
             stamps: 0,
             ports: Ports::default(),
-            agenda,
+            agenda: Agenda::default(),
             reports: VecDeque::new(),
             answers: Vec::new(),
             latency: nanoseconds(config.latency),
@@ -355,8 +343,6 @@ impl Network {
             Event::DepartDatagram(datagram) => self.depart_datagram(*datagram),
             Event::Resend { from, timer } => self.resend(from, timer),
             Event::Served(due) => self.served(due),
-            Event::Fault(fault) => self.begin(*fault),
-            Event::Lift(id) => self.lift(id),
         }
     }
 
@@ -429,6 +415,9 @@ impl Network {
 
     /// See [`splay_runtime::driver::Driver::open`].
     pub fn open(&mut self, owner: Owner, transport: Transport, family: Family) -> io::Result<SocketId> {
+        if self.has_no_sockets(owner) {
+            return Err(error(libc::EMFILE));
+        }
         let kind = match transport {
             Transport::Tcp => Kind::Fresh,
             Transport::Udp => Kind::Datagrams(Box::default()),

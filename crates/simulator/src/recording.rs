@@ -50,12 +50,14 @@ pub enum Kind {
     Random = 8,
     /// A name was asked for; bytes: it.
     Name = 9,
+    /// Something was done from outside; bytes: what, in the language of scripts.
+    Fault = 10,
 }
 
 impl Kind {
     /// The kind of a number in a recording; `None`: one of a later version.
     pub fn from_number(number: u8) -> Option<Kind> {
-        const ALL: [Kind; 9] = [
+        const ALL: [Kind; 10] = [
             Kind::Started,
             Kind::Output,
             Kind::ThreadDied,
@@ -65,6 +67,7 @@ impl Kind {
             Kind::Connection,
             Kind::Random,
             Kind::Name,
+            Kind::Fault,
         ];
         ALL.into_iter().find(|kind| *kind as u8 == number)
     }

@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use splay_protocol::churn::{Action, Event};
+use splay_protocol::faults::{Fault, Manner, Strike, StrikeId};
 use splay_protocol::seed::instance_seed;
 use splay_protocol::{ListError, ListType, Lists, Node};
 use splay_runtime::driver::Owner;
@@ -17,6 +19,7 @@ use splay_runtime::worker::{Step, Worker};
 use crate::driver::{EPOCH, VirtualDriver};
 use crate::network::{Counters, Network, NetworkConfig, SharedRecorder, Time};
 use crate::recording::{Kind, Recorder};
+use crate::scenario::{Due, Happened, Happening, Place, Scenario, ScenarioConfig, place, struck};
 
 /// A virtual second may not cost more than this of real time without a thread yielding: then the
 /// thread would never yield, and the run is not one that repeats.
@@ -67,6 +70,8 @@ pub struct SimulationConfig {
     pub resume_cost: Duration,
     /// The network.
     pub network: NetworkConfig,
+    /// Who comes and goes, and what goes wrong.
+    pub scenario: ScenarioConfig,
 }
 
 impl SimulationConfig {
@@ -85,6 +90,7 @@ impl SimulationConfig {
             alone: false,
             resume_cost: Duration::ZERO,
             network: NetworkConfig { latency: Duration::from_millis(20), ..NetworkConfig::default() },
+            scenario: ScenarioConfig::default(),
         }
     }
 }
@@ -105,6 +111,9 @@ pub struct Sample {
 
 /// Virtual time between two samples.
 pub const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// How much later than it has left a node starts again, at most.
+const RETURN: Duration = Duration::from_millis(1);
 
 /// Address of the instance at a position: 10.0.0.1 and so on.
 pub fn address(position: u32) -> Ipv4Addr {
@@ -137,6 +146,10 @@ pub struct Simulation {
     config: SimulationConfig,
     lists: Lists,
     started: u32,
+    /// By position: how often it has been started.
+    starts: Vec<u32>,
+    scenario: Scenario,
+    happenings: Vec<Happening>,
     /// When the next sample is due.
     sample_at: Duration,
     samples: Vec<Sample>,
@@ -146,7 +159,7 @@ impl Simulation {
     /// Prepares a run at virtual time zero; no instance is started yet. `sink` hears all reports,
     /// whose times are since 1970 (virtual: see [`EPOCH`]). `recorder` takes everything down.
     pub fn new(
-        config: SimulationConfig,
+        mut config: SimulationConfig,
         recorder: Recorder,
         mut sink: impl FnMut(Report) + 'static,
     ) -> Result<Simulation, ListError> {
@@ -167,14 +180,25 @@ impl Simulation {
         let worker_config = WorkerConfig { slice: Some(SLICE) };
         let mut worker = Worker::new(Box::new(driver), worker_config, told);
         worker.charge_resumes(config.resume_cost);
-        let (started, sample_at, samples) = (0, SAMPLE_EVERY, Vec::new());
-        Ok(Simulation { worker, recorder, config, lists, started, sample_at, samples })
+        let scenario = Scenario::new(std::mem::take(&mut config.scenario));
+        Ok(Simulation {
+            worker,
+            recorder,
+            starts: vec![0; config.instances as usize],
+            config,
+            lists,
+            started: 0,
+            scenario,
+            happenings: Vec::new(),
+            sample_at: SAMPLE_EVERY,
+            samples: Vec::new(),
+        })
     }
 
-    /// Instances not started yet. A caller that wants to show progress starts them one by one with
+    /// Instances not started yet of those there from the beginning; none under churn. A caller that wants to show progress starts them one by one with
     /// [`Simulation::start_next`]; virtual time stands still meanwhile.
     pub fn unstarted(&self) -> u32 {
-        self.config.instances - self.started
+        if self.scenario.has_churn() { 0 } else { self.config.instances - self.started }
     }
 
     /// How many instances it has, ended or not.
@@ -185,19 +209,43 @@ impl Simulation {
     /// Starts the next instance.
     pub fn start_next(&mut self) {
         self.started += 1;
-        let position = self.started;
+        self.start(self.started);
+    }
+
+    /// Starts an instance, perhaps not for the first time.
+    fn start(&mut self, position: u32) {
+        let before = &mut self.starts[position as usize - 1];
+        let seed = self.config.seed.wrapping_add(u64::from(*before) << 32);
+        *before += 1;
+        let job = match self.scenario.up() {
+            Some((up, instant)) => self.lists.among(up, instant).job(position),
+            None => self.lists.job(position),
+        };
         let config = InstanceConfig {
             program: self.config.program.clone(),
             arguments: self.config.arguments.clone(),
-            job: (!self.config.alone).then(|| self.lists.job(position)),
+            job: (!self.config.alone).then_some(job),
             mode: (self.config.modes.0)(position),
             // When the compiler turns to a loop depends on addresses of code.
             jit: false,
             compact: self.config.instances > 64,
-            seed: Some(instance_seed(self.config.seed, position)),
+            seed: Some(instance_seed(seed, position)),
             max_memory_bytes: self.config.max_memory_bytes,
         };
+        let owner = self.worker.next_owner();
+        if !self.config.alone {
+            let home = IpAddr::V4(address(position));
+            self.driver(|driver| driver.set_home(owner, home));
+        }
         self.worker.start(position, config);
+        self.ail(position);
+        if self.scenario.is_paused(position) {
+            self.worker.suspend(position);
+        }
+    }
+
+    fn driver<T>(&mut self, change: impl FnOnce(&mut VirtualDriver) -> T) -> T {
+        self.worker.change_driver(change).expect("the driver is a virtual one")
     }
 
     /// Goes on, a little way, at most to virtual time `until`.
@@ -205,16 +253,177 @@ impl Simulation {
         while self.unstarted() > 0 {
             self.start_next();
         }
+        self.carry_out();
         while self.sample_at <= self.now() {
             let sample = Sample { at: self.sample_at, ..self.sample() };
             self.samples.push(sample);
             self.sample_at += SAMPLE_EVERY;
         }
-        Ok(match self.worker.step(Some(until.min(self.sample_at)))? {
+        let next = self.scenario.next_at().unwrap_or(Duration::MAX);
+        let mut until = until.min(self.sample_at).min(next);
+        if !self.scenario.returning.is_empty() {
+            // Who starts again once it has left is looked for often.
+            until = until.min(self.now() + RETURN);
+        }
+        Ok(match self.worker.step(Some(until))? {
+            Step::Empty if self.scenario.will_start() => {
+                self.worker.pass(until)?;
+                Progress::Going
+            }
             Step::Empty => Progress::Ended,
             Step::Idle => Progress::Idle,
             Step::Progress | Step::Woken => Progress::Going,
         })
+    }
+
+    /// Does what is due from outside.
+    fn carry_out(&mut self) {
+        if !self.scenario.returning.is_empty() {
+            self.come_back();
+        }
+        if self.scenario.next_at().is_none_or(|at| at > self.now()) {
+            return;
+        }
+        let (now, instances) = (self.now(), self.config.instances);
+        loop {
+            let worker = &self.worker;
+            let live = || (1..=instances).filter(|&node| worker.is_live(node)).collect();
+            match self.scenario.due(now, live) {
+                None => return,
+                Some(Due::Churn { events, up, instant }) => {
+                    for event in events {
+                        self.come_or_go(event);
+                    }
+                    let among = self.lists.among(up, instant);
+                    for node in (1..=instances).filter(|&node| self.worker.is_live(node)) {
+                        self.worker.set_live_nodes(node, among.nodes(node));
+                    }
+                }
+                Some(Due::Strike(Strike::Begin(id, fault))) => {
+                    self.tell(Happened::Begun(fault.clone()));
+                    self.strike(id, &fault);
+                }
+                Some(Due::Strike(Strike::End(id, fault))) => {
+                    self.tell(Happened::Ended(fault.clone()));
+                    self.lift(id, &fault);
+                }
+            }
+        }
+    }
+
+    /// Starts those that were to restart and have left.
+    fn come_back(&mut self) {
+        let worker = &self.worker;
+        let gone =
+            self.scenario.returning.extract_if(.., |node, _| !worker.is_live(*node)).collect::<Vec<_>>();
+        for (node, keeps_files) in gone {
+            self.start_again(node, keeps_files);
+        }
+    }
+
+    fn tell(&mut self, what: Happened) {
+        let at = self.now();
+        let (instance, text) = match &what {
+            Happened::Churn(event, _) => (event.node, format!("{:?}", event.action).to_lowercase()),
+            Happened::Begun(fault) => (0, fault.to_string()),
+            Happened::Ended(fault) => (0, format!("end of {fault}")),
+        };
+        let nanoseconds = Time::try_from(at.as_nanos()).unwrap_or(Time::MAX);
+        self.recorder.borrow_mut().note(nanoseconds, Kind::Fault, instance, &[text.as_bytes()]);
+        self.happenings.push(Happening { at, what });
+    }
+
+    /// An event of churn.
+    fn come_or_go(&mut self, event: Event) {
+        let live = self.worker.is_live(event.node);
+        self.tell(Happened::Churn(event, live || event.action == Action::Start));
+        match event.action {
+            Action::Stop => self.worker.stop(event.node),
+            Action::Leave => self.worker.leave(event.node, self.scenario.grace),
+            Action::Start => {
+                // Perhaps it has not yet left from before.
+                self.worker.stop(event.node);
+                if !self.scenario.is_down(event.node) {
+                    self.start(event.node);
+                }
+            }
+        }
+    }
+
+    /// A fault begins.
+    fn strike(&mut self, id: StrikeId, fault: &Fault<splay_protocol::faults::Nodes>) {
+        let nodes = struck(fault, self.config.instances);
+        let place = place(fault);
+        if place != Place::Machine {
+            let applied = self.driver(|driver| driver.network_mut().apply(fault.clone()));
+            let applied = applied.expect("faults of a plan have been checked");
+            if !fault.is_momentary() {
+                self.scenario.applied.insert(id, applied);
+            }
+        }
+        match place {
+            Place::Network => {}
+            Place::Machine => nodes.into_iter().for_each(|node| self.ail(node)),
+            Place::Pause => nodes.into_iter().for_each(|node| self.worker.suspend(node)),
+            Place::Down(manner) => {
+                let live: Vec<u32> = nodes.into_iter().filter(|&node| self.worker.is_live(node)).collect();
+                for &node in &live {
+                    match manner {
+                        Manner::Gracefully => self.worker.leave(node, self.scenario.grace),
+                        Manner::Killed | Manner::Silently => self.worker.stop(node),
+                    }
+                }
+                if let Fault::Restart { keeps_files, .. } = fault {
+                    self.scenario.returning.extend(live.into_iter().map(|node| (node, *keeps_files)));
+                    // Those that are gone already start at once.
+                    self.come_back();
+                } else {
+                    self.scenario.crashed(id, live);
+                }
+            }
+        }
+    }
+
+    /// A fault ends.
+    fn lift(&mut self, id: StrikeId, fault: &Fault<splay_protocol::faults::Nodes>) {
+        if let Some(applied) = self.scenario.applied.remove(&id) {
+            self.driver(|driver| driver.network_mut().lift(applied));
+        }
+        let nodes = struck(fault, self.config.instances);
+        match place(fault) {
+            Place::Network => {}
+            Place::Machine => nodes.into_iter().for_each(|node| self.ail(node)),
+            Place::Pause => {
+                for node in nodes {
+                    if !self.scenario.is_paused(node) {
+                        self.worker.resume(node);
+                    }
+                }
+            }
+            Place::Down(_) => {
+                let keeps = !matches!(fault, Fault::Crash { keeps_files: false, .. });
+                for node in self.scenario.recovered(id) {
+                    self.worker.stop(node);
+                    self.start_again(node, keeps);
+                }
+            }
+        }
+    }
+
+    /// A node's machine is as the faults of the moment have it.
+    fn ail(&mut self, node: u32) {
+        self.worker.set_conditions(node, self.scenario.conditions(node));
+    }
+
+    fn start_again(&mut self, node: u32, keeps_files: bool) {
+        if !self.scenario.is_up(node) || self.scenario.is_down(node) {
+            return;
+        }
+        if let (false, Mode::Sandboxed(sandbox)) = (keeps_files, (self.config.modes.0)(node)) {
+            // What cannot be removed is seen by the program, which tells more than a message here.
+            let _ = std::fs::remove_dir_all(&sandbox.directory);
+        }
+        self.start(node);
     }
 
     /// As [`Simulation::step`], so many times unless there is no more to come.
@@ -253,6 +462,11 @@ impl Simulation {
         std::mem::take(&mut self.samples)
     }
 
+    /// What was done from outside that nobody has taken yet.
+    pub fn take_happenings(&mut self) -> Vec<Happening> {
+        std::mem::take(&mut self.happenings)
+    }
+
     /// Looks at the network.
     pub fn network<T>(&self, look: impl FnOnce(&Network) -> T) -> T {
         let looked = self.worker.inspect_driver(|driver: &VirtualDriver| look(driver.network()));
@@ -287,7 +501,7 @@ impl Simulation {
 
     /// Ends all instances that are left.
     pub fn stop(&mut self) {
-        for position in 1..=self.started {
+        for position in 1..=self.config.instances {
             self.worker.stop(position);
         }
     }

@@ -86,13 +86,19 @@ pub fn load(path: &Path, settings: &Settings) -> Result<Loaded, Failure> {
     interpret(&text, settings).map_err(|error| Failure::Source { path: path.to_owned(), error })
 }
 
-fn interpret(text: &str, settings: &Settings) -> Result<Loaded, SourceError> {
+/// What a text says of churn: a trace, or a script carried out.
+pub fn interpret(text: &str, settings: &Settings) -> Result<Loaded, SourceError> {
     if Trace::is_trace(text) {
         let trace = Trace::parse(text)?;
         return Ok(Loaded { trace, origin: Origin::Trace, warnings: Vec::new() });
     }
     let script = Script::parse(text)?;
-    let ordered = Script { rules: order(&script, settings)?.rules, seed: None }.to_string();
+    if script.rules.is_empty() {
+        let rule = &script.faults[0];
+        return Err(rule.place.error("the script has faults alone: nobody comes or goes"));
+    }
+    let rules = order(&script, settings)?.rules;
+    let ordered = Script { rules, seed: None, ..script.clone() }.to_string();
     let expansion = expand(&script, settings)?;
     let origin = Origin::Script { rules: script.rules.len(), seed: expansion.seed, ordered };
     Ok(Loaded { trace: expansion.trace, origin, warnings: expansion.warnings })

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum, ValueHint};
 use jiff::Timestamp;
-use splay_protocol::churn::Settings;
 use splay_protocol::seed::instance_seed;
 use splay_protocol::{Job, ListType, Lists, loopback_nodes};
 use splay_runtime::host::{InstanceConfig, Mode, Sandbox, WorkerConfig};
@@ -21,13 +20,14 @@ use crate::engine::{Churn, Engine, EngineConfig};
 use crate::failure::{Failure, STATUSES, complain};
 use crate::options::{MANY_INSTANCES, Options};
 use crate::plot::Kind;
-use crate::quantity::{InstanceSet, TimeLimit, duration, positive_duration, size};
+use crate::quantity::{InstanceSet, TimeLimit, positive_duration, size};
 use crate::reporter::attached::Attached;
 use crate::reporter::terminal::Verbosity;
 use crate::reporter::{Reporters, Style};
 use crate::results::Results;
+use crate::scenario::{Scenario, ScenarioArgs};
 use crate::trace::Sources;
-use crate::{churn, interrupt, preflight};
+use crate::{interrupt, preflight};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -85,16 +85,8 @@ pub struct RunArgs {
     /// How many nodes an instance is told of [default: all].
     #[arg(long, value_name = "K")]
     pub list_size: Option<u32>,
-    /// Start and stop instances as this trace or script says (`splay help churn`); there are as many
-    /// as it has nodes.
-    #[arg(long, value_name = "FILE")]
-    pub churn: Option<PathBuf>,
-    /// What a script's random choices follow from [default: `seed` of the script, or 1].
-    #[arg(long, value_name = "S", requires = "churn")]
-    pub churn_seed: Option<u64>,
-    /// How long job.on_stop may take when an instance leaves gracefully.
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s", requires = "churn")]
-    pub grace: Duration,
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
     /// Stop everything after this time: 60, 500ms, 60s, 1m30s, 2h.
     #[arg(long = "for", value_name = "TIME", value_parser = positive_duration)]
     pub time_limit: Option<Duration>,
@@ -178,8 +170,12 @@ pub enum Jit {
 
 /// Runs the application and reports on it.
 pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
-    let churn = args.churn.as_ref().map(|path| load_churn(path, args.churn_seed)).transpose()?;
-    let mut options = Options::resolve(&args, churn.as_ref())?;
+    let ScenarioArgs { churn, churn_seed, faults, .. } = &args.scenario;
+    let scenario = Scenario::load(churn.as_deref(), *churn_seed, faults.as_deref())?;
+    scenario.without_faults("faults are for `splay sim`")?;
+    let churn = scenario.churn.as_ref();
+    check_size(churn)?;
+    let mut options = Options::resolve(&args, churn)?;
     let program = Arc::new(Program::load(&options.app)?);
     let descriptors = preflight::raise_descriptor_limit(options.instances)?;
     let mut nodes = loopback_nodes(options.instances, options.first_port)?;
@@ -194,7 +190,7 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
     let id = format!("{:04x}", rand::random::<u16>());
     let results = Results::create(&args.runs, &options.name, started, &id)?;
     results.write_json("options.json", &options)?;
-    if let Some(churn) = &churn {
+    if let Some(churn) = churn {
         results.write("churn.trace", churn.trace.to_string().as_bytes())?;
     }
     tracing::debug!(?descriptors, folder = %results.folder().display(), "ready");
@@ -259,16 +255,12 @@ pub fn draw(folder: &Path, kinds: &[Kind]) -> u8 {
     status
 }
 
-/// Reads the file of `--churn`. A run has a port for each of its nodes.
-fn load_churn(path: &Path, seed: Option<u64>) -> Result<Loaded, Failure> {
-    let loaded = churn::load(path, &Settings { seed, ..Settings::default() })?;
-    churn::warn(path, &loaded.warnings);
-    let nodes = loaded.trace.nodes();
-    if nodes > u32::from(u16::MAX) {
-        let message = format!("{}: {nodes} nodes, and a run has at most 65535", path.display());
-        return Err(Failure::Usage(message));
+/// Refuses more nodes than there are ports.
+fn check_size(churn: Option<&Loaded>) -> Result<(), Failure> {
+    match churn.map(|churn| churn.trace.nodes()).filter(|&nodes| nodes > u32::from(u16::MAX)) {
+        Some(nodes) => Err(Failure::Usage(format!("--churn: {nodes} nodes, and a run has at most 65535"))),
+        None => Ok(()),
     }
-    Ok(loaded)
 }
 
 /// How each instance is set up. Called by the workers, so that the lists of thousands of

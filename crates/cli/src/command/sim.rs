@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::network_options::NetworkOptions;
 use crate::plot::Kind;
 use crate::quantity::{InstanceSet, positive_duration, size};
+use crate::scenario::ScenarioArgs;
 use crate::sim::options::CpuModel;
 use crate::sim::seeds::Seeds;
 use crate::sim::{compare, run, seeds};
@@ -32,6 +33,8 @@ Examples:
       run twice, in two processes: do they differ, and where first?
   splay sim chord.lua -n 100 --seeds 1-20
       twenty runs with other randomness, and a table of what became of them
+  splay sim raft.lua -n 5 --faults trouble.txt
+      what the script says goes wrong, such as `from 10s to 20s partition {1, 2} from rest`
   splay sim raft.lua -n 5 --cpu-model resume=20us
       computing takes time: 20 µs each time a thread goes on
 
@@ -64,7 +67,7 @@ pub struct SimArgs {
     #[arg(value_name = "APP.lua", value_hint = ValueHint::FilePath)]
     pub app: PathBuf,
     /// How many instances.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 1)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1, conflicts_with = "churn")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_INSTANCES)))]
     pub instances: u32,
     /// Port of every instance.
@@ -83,6 +86,8 @@ pub struct SimArgs {
     /// What all randomness follows from.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
     #[command(flatten)]
     pub network: NetworkOptions,
     /// What computing costs in virtual time: `off`, or resume=TIME for each time that a thread

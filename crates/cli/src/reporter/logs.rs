@@ -86,7 +86,11 @@ impl Reporter for InstanceLogs {
             What::Ended { instance, ending, .. } => {
                 self.lines(*instance, at, "= ", &ending.to_string());
             }
-            What::Started { .. } | What::Churn { .. } | What::Stopping { .. } | What::WorkerBroke { .. } => {}
+            What::Started { .. }
+            | What::Churn { .. }
+            | What::Fault { .. }
+            | What::Stopping { .. }
+            | What::WorkerBroke { .. } => {}
         }
         Ok(())
     }

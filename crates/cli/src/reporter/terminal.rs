@@ -217,6 +217,11 @@ impl Reporter for Terminal {
                 };
                 self.own_line(&format!("{cause}: stopping {}{again}", instances(self.instances)))?;
             }
+            What::Fault { fault, over } if self.style.verbosity != Verbosity::Quiet => {
+                let over = if *over { "over: " } else { "" };
+                self.own_line(&format!("{:.3}s {over}{fault}", at.as_secs_f64()))?;
+            }
+            What::Fault { .. } => {}
             What::WorkerBroke { error } => self.own_line(&format!("worker lost: {}", first_line(error)))?,
             What::ThreadDied { .. } | What::Ended { .. } | What::Started { .. } | What::Churn { .. } => {}
         }

@@ -67,6 +67,7 @@ impl Reporter for Views {
             | What::Output { .. }
             | What::ThreadDied { .. }
             | What::Churn { .. }
+            | What::Fault { .. }
             | What::WorkerBroke { .. } => {}
         }
         Ok(())

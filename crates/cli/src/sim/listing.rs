@@ -43,6 +43,7 @@ fn what(entry: &Entry) -> String {
         }
         Some(Kind::Random) => format!("random   {}", hex(bytes)),
         Some(Kind::Name) => format!("asks for the address of {}", String::from_utf8_lossy(bytes)),
+        Some(Kind::Fault) => format!("fault    {}", first_line(bytes)),
         None => format!("kind {} ({} bytes)", entry.kind, bytes.len()),
     }
 }

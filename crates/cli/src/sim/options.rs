@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use splay_runtime::host::Mode;
 use splay_runtime::program::Program;
+use splay_simulator::scenario::ScenarioConfig;
 use splay_simulator::simulation::{Modes, SimulationConfig};
 use splay_simulator::{NetworkConfig, simulation};
 
@@ -15,6 +16,7 @@ use crate::command::sim::SimArgs;
 use crate::failure::Failure;
 use crate::options::{Options, SANDBOX_MEMORY_BYTES, Simulated, check_only};
 use crate::quantity::{duration_text, positive_duration};
+use crate::scenario::{Scenario, ScenarioArgs};
 
 /// `--cpu-model`: what computing costs in virtual time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,7 +40,10 @@ impl FromStr for CpuModel {
 impl Options {
     /// The options of a simulated run.
     pub fn simulated(args: &SimArgs) -> Result<Options, Failure> {
-        check_only(args.only.as_ref(), args.instances)?;
+        let loaded = scenario(&args.scenario)?;
+        let instances = loaded.churn.as_ref().map_or(args.instances, |churn| churn.trace.nodes());
+        check_only(args.only.as_ref(), instances)?;
+        loaded.plan(instances, args.seed)?;
         let name = args.app.file_stem().map_or("app".into(), |stem| stem.to_string_lossy());
         let mut options = Options {
             version: env!("CARGO_PKG_VERSION"),
@@ -46,14 +51,15 @@ impl Options {
             working_directory: std::env::current_dir().ok(),
             app: args.app.clone(),
             name: name.into_owned(),
-            instances: args.instances,
+            instances,
             first_port: args.port,
             list_type: args.list_type.into(),
             list_size: args.list_size.filter(|&size| size > 0),
             seed: args.seed,
-            churn: None,
-            churn_seed: None,
-            grace: Duration::ZERO,
+            churn: args.scenario.churn.clone(),
+            churn_seed: args.scenario.churn_seed,
+            faults: args.scenario.faults.clone(),
+            grace: args.scenario.grace,
             time_limit: Some(args.time_limit),
             sandbox: args.sandbox,
             workers: 1,
@@ -72,11 +78,28 @@ impl Options {
     }
 }
 
+/// Reads the files of churn and faults.
+fn scenario(args: &ScenarioArgs) -> Result<Scenario, Failure> {
+    Scenario::load(args.churn.as_deref(), args.churn_seed, args.faults.as_deref())
+}
+
 /// The command line that says all of this.
 fn words(options: &Options) -> Vec<String> {
     let mut words = vec!["splay".to_owned(), "sim".to_owned(), options.app.display().to_string()];
     let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
-    option("-n", options.instances.to_string());
+    match &options.churn {
+        Some(churn) => option("--churn", churn.display().to_string()),
+        None => option("-n", options.instances.to_string()),
+    }
+    if let Some(seed) = options.churn_seed {
+        option("--churn-seed", seed.to_string());
+    }
+    if let Some(faults) = &options.faults {
+        option("--faults", faults.display().to_string());
+    }
+    if options.churn.is_some() || options.faults.is_some() {
+        option("--grace", duration_text(options.grace));
+    }
     option("--port", options.first_port.to_string());
     option("--list-type", options.list_type.name().to_owned());
     if let Some(size) = options.list_size {
@@ -125,6 +148,9 @@ pub fn configuration(
     files: impl FnMut(u32) -> Result<PathBuf, Failure>,
 ) -> Result<SimulationConfig, Failure> {
     let simulated = options.simulation.as_ref().expect("options of a simulated run");
+    let Options { churn, churn_seed, faults, .. } = options;
+    let loaded = Scenario::load(churn.as_deref(), *churn_seed, faults.as_deref())?;
+    let faults = loaded.plan(options.instances, options.seed)?;
     let modes = match options.sandbox {
         true => {
             let folders: Vec<PathBuf> = (1..=options.instances).map(files).collect::<Result<_, _>>()?;
@@ -146,6 +172,7 @@ pub fn configuration(
         modes,
         resume_cost: simulated.resume_cost,
         network,
+        scenario: ScenarioConfig { schedule: loaded.schedule(), faults, grace: options.grace },
         ..SimulationConfig::new(program)
     })
 }

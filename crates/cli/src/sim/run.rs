@@ -14,6 +14,7 @@ use serde::Serialize;
 use splay_runtime::host::Report;
 use splay_runtime::program::Program;
 use splay_simulator::recording::Recorder;
+use splay_simulator::scenario::{Happened, Happening};
 use splay_simulator::simulation::Progress;
 use splay_simulator::{EPOCH, Simulation};
 
@@ -152,6 +153,19 @@ fn speed_up(virtual_time: Duration, real: Duration) -> f64 {
     virtual_time.as_secs_f64() / real.as_secs_f64().max(1e-6)
 }
 
+/// What was done from outside, as an event.
+fn event(Happening { at, what }: Happening) -> Event {
+    let what = match what {
+        Happened::Churn(event, applied) => {
+            let late = at.saturating_sub(event.at);
+            What::Churn { instance: event.node, action: event.action, due: event.at, late, applied }
+        }
+        Happened::Begun(fault) => What::Fault { fault: fault.to_string(), over: false },
+        Happened::Ended(fault) => What::Fault { fault: fault.to_string(), over: true },
+    };
+    Event { at, what }
+}
+
 /// A run that goes on, and who is told of it.
 struct Run {
     sources: Sources,
@@ -181,10 +195,17 @@ impl Run {
     /// Tells the reporters what the instances told; says if, and why, all is to end.
     fn hear(&mut self, simulation: &mut Simulation, interrupted: &AtomicBool) -> Option<StopCause> {
         let mut cause = None;
+        let mut happenings = simulation.take_happenings().into_iter().peekable();
         loop {
             let report = self.reports.borrow_mut().pop_front();
-            let Some(report) = report else { break };
-            cause = self.publish(Event::from_report(report, EPOCH, &self.sources)).or(cause);
+            let told = report.map(|report| Event::from_report(report, EPOCH, &self.sources));
+            // What was done from outside comes before what follows from it.
+            let until = told.as_ref().map_or(Duration::MAX, |told| told.at);
+            while let Some(happening) = happenings.next_if(|happening| happening.at <= until) {
+                cause = self.publish(event(happening)).or(cause);
+            }
+            let Some(told) = told else { break };
+            cause = self.publish(told).or(cause);
         }
         let now = self.begun.elapsed();
         if now >= self.next_tick {

@@ -1,11 +1,12 @@
 //! Churn: when each node of a job starts and stops. Pure; the one home of the formats and of what
 //! they mean, for every engine and for the controller.
 //!
-//! A [`Script`] says what happens to the population (`from 5m to 10m join 50%`); [`expand()`] makes a
+//! A [`Script`] says what happens to the population (`from 5m to 10m join 50%`), and what else goes wrong ([`crate::faults`]); [`expand()`] makes a
 //! [`Trace`] of it, one line of times a node; a measurement of real machines becomes one by
 //! [`availability`]. A trace gives a [`Schedule`] of events, which [`Replay`] follows.
 
 pub mod availability;
+pub(crate) mod cursor;
 pub mod expand;
 pub mod order;
 mod parse;

@@ -49,7 +49,7 @@ fn rule() -> impl Strategy<Value = Rule> {
 
 fn rules() -> impl Strategy<Value = Script> {
     (proptest::collection::vec(rule(), 1..12), proptest::option::of(any::<u64>()))
-        .prop_map(|(rules, seed)| Script { rules, seed })
+        .prop_map(|(rules, seed)| Script { rules, faults: Vec::new(), groups: Vec::new(), seed })
 }
 
 fn trace() -> impl Strategy<Value = Trace> {

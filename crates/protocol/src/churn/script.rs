@@ -1,16 +1,21 @@
-//! The synthetic churn language: what a script says, one rule a line. Reading it is `parse`'s,
-//! what it means is [`super::expand()`]'s.
+//! The language of scripts: churn and faults, one rule a line. Reading it is `parse`'s; what churn
+//! means is [`super::expand()`]'s, what faults mean [`crate::faults::Plan`]'s.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::{Leave, SourceError, parse, seconds_text};
+use crate::faults;
 
 /// What a script says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Script {
-    /// Its rules, in the order of the file.
+    /// Its rules of churn, in the order of the file.
     pub rules: Vec<Rule>,
+    /// Its rules of faults, in the order of the file.
+    pub faults: Vec<faults::Rule>,
+    /// The groups of nodes that faults may name.
+    pub groups: Vec<faults::Group>,
     /// `seed 42`: what its random choices follow from, unless told otherwise.
     pub seed: Option<u64>,
 }
@@ -115,18 +120,25 @@ impl fmt::Display for Script {
         if let Some(seed) = self.seed {
             writeln!(f, "seed {seed}")?;
         }
-        self.rules.iter().try_for_each(|rule| writeln!(f, "{rule}"))
+        self.groups.iter().try_for_each(|group| writeln!(f, "{group}"))?;
+        self.rules.iter().try_for_each(|rule| writeln!(f, "{rule}"))?;
+        self.faults.iter().try_for_each(|rule| writeln!(f, "{rule}"))
     }
 }
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.when {
-            When::At(at) => write!(f, "at {}s", seconds_text(at))?,
-            When::During(from, to) => write!(f, "from {}s to {}s", seconds_text(from), seconds_text(to))?,
-        }
-        write!(f, " {}", self.action)?;
+        write!(f, "{} {}", self.when, self.action)?;
         self.churn.iter().try_for_each(|churn| write!(f, " {churn}"))
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            When::At(at) => write!(f, "at {}s", seconds_text(at)),
+            When::During(from, to) => write!(f, "from {}s to {}s", seconds_text(from), seconds_text(to)),
+        }
     }
 }
 

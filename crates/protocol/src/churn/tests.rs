@@ -164,7 +164,12 @@ fn all_spellings() {
 #[test]
 fn mistakes_are_shown_where_they_are() {
     for (text, line, column, part) in [
-        ("at 5m jion 10", 1, 7, "`set`, `join`, `leave`, `const` or `stop` was expected, not `jion`"),
+        (
+            "at 5m jion 10",
+            1,
+            7,
+            "`set`, `join`, `leave`, `const`, `stop` or a fault such as `crash` was expected, not `jion`",
+        ),
         ("at 5 join 10", 1, 4, "a time needs a unit"),
         ("at 5m join", 1, 11, "an amount such as 10 or 50% was expected here"),
         ("at 5m join -3", 1, 12, "not `-3`"),

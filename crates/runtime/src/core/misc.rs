@@ -14,14 +14,14 @@ pub const MODULE: Module = Module {
 native! {
     /// `time() -> seconds since 1970` (microseconds resolution and better).
     fn time(cx, stack) {
-        let wall = cx.driver().wall();
+        let wall = cx.wall();
         stack.push_number(wall.as_secs_f64());
         Ok(Return::Values(1))
     }
 
     /// `ctime() -> seconds, microseconds` since 1970.
     fn ctime(cx, stack) {
-        let wall = cx.driver().wall();
+        let wall = cx.wall();
         stack.push_int(wall.as_secs() as i64);
         stack.push_int(i64::from(wall.subsec_micros()));
         Ok(Return::Values(2))

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::host::{InstanceConfig, Mode, Sandbox};
 use crate::native;
-use crate::vm::{Ctx, Kind, Module, NativeError, Return, Stack, is_library, load_source, push_library};
+use crate::vm::{
+    Access, Ctx, Kind, Module, NativeError, Return, Stack, is_library, load_source, push_library,
+};
 
 use super::function_table;
 
@@ -224,16 +226,31 @@ native! {
         Ok(Return::Values(0))
     }
 
+    /// `fault(access) -> nil`, or a reason and a code: `access` is "read", "write" or "grow".
+    fn fault(cx, stack) {
+        let access = match stack.check_bytes(1)? {
+            b"read" => Access::Read,
+            b"write" => Access::Write,
+            _ => Access::Grow,
+        };
+        let Some(error) = cx.disk_fault(access) else { return Ok(Return::Values(0)) };
+        stack.push_str(&super::socket::text(&error));
+        stack.push_int(i64::from(error.raw_os_error().unwrap_or_default()));
+        Ok(Return::Values(2))
+    }
+
     /// `settings() -> table` for `restricted_io.init`; the folder is there.
     fn settings(cx, stack) {
         let sandbox = sandbox(cx)?;
         let directory = sandbox.directory.to_str().ok_or("the folder's name is not UTF-8")?;
         std::fs::create_dir_all(&sandbox.directory).map_err(|error| format!("{directory}: {error}"))?;
-        stack.new_table(0, 7);
+        stack.new_table(0, 8);
         stack.push_native(limit);
         stack.set_field(-2, c"limit");
         stack.push_native(result);
         stack.set_field(-2, c"result");
+        stack.push_native(fault);
+        stack.set_field(-2, c"fault");
         stack.push_str(directory);
         stack.set_field(-2, c"directory");
         push_hashes(stack, &sandbox.directory);

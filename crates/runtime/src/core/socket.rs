@@ -212,7 +212,7 @@ native! {
 
     /// `gettime() -> seconds since 1970`
     fn gettime(cx, stack) {
-        let wall = cx.driver().wall();
+        let wall = cx.wall();
         stack.push_number(wall.as_secs_f64());
         Ok(Return::Values(1))
     }

@@ -162,6 +162,7 @@ pub struct Ctx {
     pub level: Cell<u8>,
     /// Limits that have been reported.
     pub(super) limits_told: RefCell<Vec<&'static str>>,
+    pub(super) machine: super::machine::Machine,
     /// State of native modules, by type.
     extensions: RefCell<Vec<Rc<dyn std::any::Any>>>,
 }
@@ -232,6 +233,7 @@ impl Ctx {
             partial: RefCell::default(),
             level: Cell::new(0),
             limits_told: RefCell::default(),
+            machine: super::machine::Machine::new(config.seed.unwrap_or_default()),
             extensions: RefCell::default(),
         }
     }

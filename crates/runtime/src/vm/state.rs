@@ -14,7 +14,7 @@ use super::run::Next;
 use super::stack::{Stack, State};
 use super::{depth, libraries, watch};
 use crate::driver::{Driver, Owner, Wake};
-use crate::host::{EndReason, InstanceConfig, InstanceNumber, Mode, Report, Usage};
+use crate::host::{Conditions, EndReason, InstanceConfig, InstanceNumber, Mode, Report, Usage};
 
 unsafe extern "C" {
     /// LuaJIT's switch for its compiler (luajit.h).
@@ -179,6 +179,21 @@ impl Instance {
     /// How many coroutines were resumed since this was last asked.
     pub fn take_resumes(&self) -> u64 {
         self.context.counters.resumes.replace(0)
+    }
+
+    /// What its disk took since this was last asked.
+    pub fn take_owed(&self) -> Duration {
+        self.context.take_owed()
+    }
+
+    /// See [`crate::worker::Worker::set_conditions`].
+    pub fn set_conditions(&self, conditions: Conditions) {
+        self.context.set_conditions(conditions);
+    }
+
+    /// What is wrong with its machine.
+    pub fn conditions(&self) -> Conditions {
+        self.context.conditions()
     }
 
     /// What it has used so far.

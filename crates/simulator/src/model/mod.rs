@@ -17,7 +17,8 @@ use splay_protocol::seed::SplitMix64;
 use splay_protocol::topology::{Routes, Topology};
 use splay_runtime::driver::Owner;
 
-pub use fault::{Between, Fault, FaultError, FaultId, Nodes};
+pub use fault::{Fault, FaultId};
+pub(crate) use fault::{covers, node};
 pub use fluid::{FlowId, Fluid, LinkId};
 pub use latency::Latency;
 use latency::{normal, unit};
@@ -108,6 +109,11 @@ pub(crate) struct Model {
     applied: u32,
 }
 
+/// What a fault adds to a delay. A constant draws nothing.
+fn more(least: Duration, most: Duration) -> Latency {
+    if least == most { Latency::Constant(least) } else { Latency::Uniform(least, most) }
+}
+
 fn nanoseconds(time: Duration) -> Time {
     Time::try_from(time.as_nanos()).unwrap_or(Time::MAX)
 }
@@ -170,6 +176,7 @@ impl Model {
 
     /// Whether nothing passes from the one to the other.
     pub(crate) fn is_cut(&self, from: Owner, to: Owner) -> bool {
+        let (from, to) = (node(from), node(to));
         self.faults.values().any(|fault| fault.cuts(from, to))
     }
 
@@ -181,7 +188,7 @@ impl Model {
         let mut passes = 1.0 - self.pair(from, to).loss;
         for fault in self.faults.values() {
             if let Fault::Loss(between, loss) = fault
-                && between.covers(from, to)
+                && covers(between, from, to)
             {
                 passes *= 1.0 - loss;
             }
@@ -202,11 +209,34 @@ impl Model {
         Some(Passage { delay, copy })
     }
 
+    /// Changes a byte of a datagram, where a fault does so.
+    pub(crate) fn corrupt(&mut self, from: Owner, to: Owner, bytes: &mut [u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let mut sound = 1.0;
+        for fault in self.faults.values() {
+            if let Fault::Corrupt(between, share) = fault
+                && covers(between, from, to)
+            {
+                sound *= 1.0 - share;
+            }
+        }
+        if sound < 1.0 {
+            let random = &mut self.pair(from, to).random;
+            if unit(random) >= sound {
+                let place = random.below_u64(bytes.len() as u64) as usize;
+                // Never the byte it was.
+                bytes[place] ^= 1 + random.below(255) as u8;
+            }
+        }
+    }
+
     fn doubled(&self, from: Owner, to: Owner) -> f64 {
         let mut single = 1.0 - self.config.duplicate;
         for fault in self.faults.values() {
             if let Fault::Duplicate(between, share) = fault
-                && between.covers(from, to)
+                && covers(between, from, to)
             {
                 single *= 1.0 - share;
             }
@@ -234,13 +264,13 @@ impl Model {
         }
         for fault in self.faults.values() {
             match fault {
-                Fault::Delay(between, more) if between.covers(from, to) => {
-                    delay += i128::from(more.draw(random))
+                Fault::Delay(between, least, most) if covers(between, from, to) => {
+                    delay += i128::from(more(*least, *most).draw(random))
                 }
-                Fault::Jitter(between, deviation) if between.covers(from, to) => {
+                Fault::Jitter(between, deviation) if covers(between, from, to) => {
                     delay += vary(random, *deviation);
                 }
-                Fault::Reorder(between, share, time) if between.covers(from, to) => {
+                Fault::Reorder(between, share, time) if covers(between, from, to) => {
                     delay += hold(random, *share, *time);
                 }
                 _ => {}
@@ -254,9 +284,9 @@ impl Model {
     pub(crate) fn round_trip(&mut self, a: Owner, b: Owner) -> Time {
         let mut sum = self.pair(a, b).latency.mean() + self.pair(b, a).latency.mean();
         for fault in self.faults.values() {
-            if let Fault::Delay(between, more) = fault {
-                for covered in [between.covers(a, b), between.covers(b, a)] {
-                    sum += if covered { more.mean() } else { Duration::ZERO };
+            if let Fault::Delay(between, least, most) = fault {
+                for covered in [covers(between, a, b), covers(between, b, a)] {
+                    sum += if covered { more(*least, *most).mean() } else { Duration::ZERO };
                 }
             }
         }
@@ -266,7 +296,7 @@ impl Model {
     /// Whether what passes is limited by some capacity.
     pub(crate) fn is_limited(&mut self, from: Owner, to: Owner) -> bool {
         let limits =
-            |fault: &Fault| matches!(fault, Fault::Bandwidth(between, _) if between.covers(from, to));
+            |fault: &Fault| matches!(fault, Fault::Bandwidth(between, _) if covers(between, from, to));
         self.pair(from, to).limited || self.faults.values().any(limits)
     }
 
@@ -288,7 +318,7 @@ impl Model {
         }
         for (id, fault) in &self.faults {
             match fault {
-                Fault::Bandwidth(between, rate) if between.covers(from, to) => {
+                Fault::Bandwidth(between, rate) if covers(between, from, to) => {
                     links.push((LinkId::Fault(id.0, from.0, to.0), *rate));
                 }
                 _ => {}
@@ -323,6 +353,6 @@ impl Model {
 
     /// Whether an instance's packets wait.
     pub(crate) fn is_paused(&self, owner: Owner) -> bool {
-        self.faults.values().any(|fault| matches!(fault, Fault::Pause(nodes) if nodes.contains(owner)))
+        self.faults.values().any(|fault| matches!(fault, Fault::Pause(nodes) if nodes.contains(node(owner))))
     }
 }

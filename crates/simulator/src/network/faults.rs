@@ -2,32 +2,18 @@
 
 use std::time::Duration;
 
+use splay_protocol::faults::{FaultError, Manner, Nodes};
 use splay_runtime::driver::{Owner, SocketId, SocketOption};
 
 use super::agenda::Time;
 use super::socket::{Kind, Ref};
 use super::{Event, Host, Network, nanoseconds};
-use crate::model::{Base, Fault, FaultError, FaultId, Latency, Model, ModelConfig, Nodes};
-
-/// A fault that will begin at some time.
-#[derive(Debug, Clone)]
-pub struct PlannedFault {
-    pub(super) at: Duration,
-    lasts: Option<Duration>,
-    fault: Fault,
-}
-
-impl PlannedFault {
-    /// A fault that begins at virtual time `at` and is lifted after `lasts` (`None`: never).
-    pub fn new(at: Duration, lasts: Option<Duration>, fault: Fault) -> Result<PlannedFault, FaultError> {
-        fault.check()?;
-        Ok(PlannedFault { at, lasts, fault })
-    }
-}
+use crate::model::{Base, Fault, FaultId, Latency, Model, ModelConfig, covers, node};
 
 impl Network {
-    /// Lets a fault begin now. It lasts until it is lifted; a reset, and a crash that is not silent,
-    /// happen at once and do not last.
+    /// Lets a fault begin now. It lasts until it is lifted, unless it is
+    /// [momentary](Fault::is_momentary). What strikes programs, clocks and disks is not the network's:
+    /// of a crash it sees to the sockets.
     pub fn apply(&mut self, fault: Fault) -> Result<FaultId, FaultError> {
         fault.check()?;
         let (seed, latency) = (self.seed, Duration::from_nanos(self.latency));
@@ -36,9 +22,12 @@ impl Network {
         });
         let id = model.apply(fault.clone());
         match fault {
-            Fault::Crash { nodes, .. } => self.crash(&nodes),
-            Fault::Reset(between) => self.reset_all(|here, there| between.covers(here, there)),
-            Fault::Bandwidth(between, _) => self.reroute(|here, there| between.covers(here, there)),
+            // Who leaves gracefully closes what it has opened.
+            Fault::Crash { manner: Manner::Gracefully, .. }
+            | Fault::Restart { manner: Manner::Gracefully, .. } => {}
+            Fault::Crash { nodes, .. } | Fault::Restart { nodes, .. } => self.crash(&nodes),
+            Fault::Reset(between) => self.reset_all(|here, there| covers(&between, here, there)),
+            Fault::Bandwidth(between, _) => self.reroute(|here, there| covers(&between, here, there)),
             _ => {}
         }
         Ok(id)
@@ -47,7 +36,7 @@ impl Network {
     /// Ends a fault; unknown and past ones are ignored.
     pub fn lift(&mut self, id: FaultId) {
         match self.model.as_mut().and_then(|model| model.lift(id)) {
-            Some(Fault::Bandwidth(between, _)) => self.reroute(|here, there| between.covers(here, there)),
+            Some(Fault::Bandwidth(between, _)) => self.reroute(|here, there| covers(&between, here, there)),
             Some(Fault::Pause(_)) => {
                 for (host, event) in std::mem::take(&mut self.paused) {
                     match self.is_paused(host) {
@@ -60,16 +49,12 @@ impl Network {
         }
     }
 
-    /// A planned fault begins.
-    pub(super) fn begin(&mut self, planned: PlannedFault) {
-        let id = self.apply(planned.fault).expect("it was checked when it was planned");
-        if let Some(lasts) = planned.lasts {
-            self.agenda.plan(self.now.saturating_add(nanoseconds(lasts)), Event::Lift(id));
-        }
-    }
-
     fn crash(&mut self, nodes: &Nodes) {
-        let owners = self.owned.iter().enumerate().filter(|(owner, _)| nodes.contains(Owner(*owner as u32)));
+        let struck = |owner: usize| {
+            let host = self.host_of(Owner(owner as u32));
+            nodes.contains(node(self.resident(host)))
+        };
+        let owners = self.owned.iter().enumerate().filter(|(owner, _)| struck(*owner));
         let ids: Vec<SocketId> = owners.flat_map(|(_, owned)| owned).map(|&key| SocketId(key)).collect();
         for id in ids {
             // Closing it then breaks a connection instead of ending it.
@@ -103,20 +88,26 @@ impl Network {
     /// Whether a connection request between two hosts is refused whoever listens.
     pub(super) fn refuses(&self, from: Host, at: Host) -> bool {
         let (from, at) = (self.resident(from), self.resident(at));
-        self.any_fault(|fault| matches!(fault, Fault::Refuse(between) if between.covers(from, at)))
+        self.any_fault(|fault| matches!(fault, Fault::Refuse(between) if covers(between, from, at)))
+    }
+
+    /// Whether an instance can open no more sockets.
+    pub(super) fn has_no_sockets(&self, owner: Owner) -> bool {
+        let node = node(self.resident(self.host_of(owner)));
+        self.any_fault(|fault| matches!(fault, Fault::NoSockets(nodes) if nodes.contains(node)))
     }
 
     /// Whether a host has no room for a new connection.
     pub(super) fn is_flooded(&self, host: Host) -> bool {
         let host = self.resident(host);
-        self.any_fault(|fault| matches!(fault, Fault::BacklogFull(nodes) if nodes.contains(host)))
+        self.any_fault(|fault| matches!(fault, Fault::FullBacklog(nodes) if nodes.contains(node(host))))
     }
 
     /// Whether a host's machine is off.
     pub(super) fn is_off(&self, host: Host) -> bool {
         let host = self.resident(host);
-        let off = |fault: &Fault| matches!(fault, Fault::Crash { nodes, .. } if nodes.contains(host));
-        self.any_fault(off)
+        let silently = |fault: &Fault| matches!(fault, Fault::Crash { manner: Manner::Silently, nodes, .. } if nodes.contains(node(host)));
+        self.any_fault(silently)
     }
 
     /// Whether packets of a socket reach another, at the moment.
@@ -132,8 +123,8 @@ impl Network {
         let (mut late, mut known) = (0, true);
         for fault in self.model.iter().flat_map(|model| model.faults()) {
             match fault {
-                Fault::SlowNames(nodes, by) if nodes.contains(owner) => late += nanoseconds(*by),
-                Fault::NoNames(nodes) => known &= !nodes.contains(owner),
+                Fault::SlowNames(nodes, by) if nodes.contains(node(owner)) => late += nanoseconds(*by),
+                Fault::NoNames(nodes) => known &= !nodes.contains(node(owner)),
                 _ => {}
             }
         }

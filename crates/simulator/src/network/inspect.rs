@@ -134,14 +134,6 @@ impl Network {
                     Flow::Datagrams(..) => view,
                 };
             }
-            Event::Fault(_) => {
-                view.what = "fault";
-                None
-            }
-            Event::Lift(_) => {
-                view.what = "repair";
-                None
-            }
         };
         if let Some(socket) = target.and_then(|target| self.living(*target)) {
             view.receiver = Some(socket.owner);

@@ -429,7 +429,10 @@ impl Network {
             return;
         };
         let now = self.now;
-        let Datagram { sender, from, to, at, bytes, .. } = datagram;
+        let Datagram { sender, from, to, at, mut bytes, .. } = datagram;
+        if let Some(model) = self.model.as_mut().filter(|_| is_modelled(here, there)) {
+            model.corrupt(here, there, &mut bytes);
+        }
         if let Some(copy) = passage.copy {
             let bytes = bytes.clone();
             self.agenda.plan(now.saturating_add(copy), Event::Datagram { sender, from, to, at, bytes });

@@ -1,13 +1,13 @@
 //! Every fault does what it says, to those it names and to no others, until it is lifted.
 
+use splay_protocol::faults::{Between, Manner, Nodes};
 use splay_runtime::driver::{Query, Wake};
-use splay_simulator::model::{Between, Fault, FaultError, Nodes};
-use splay_simulator::network::PlannedFault;
+use splay_simulator::model::Fault;
 
 use super::*;
 
-fn zero_to_one() -> Between {
-    Between::one_way(Nodes::these([0]), Nodes::these([1]))
+fn zero_to_one() -> Between<Nodes> {
+    Between::one_way(Nodes::these([1]), Nodes::these([2]))
 }
 
 /// Whether a datagram passes now, and in what time.
@@ -38,22 +38,22 @@ fn apply(driver: &mut VirtualDriver, fault: Fault) -> splay_simulator::model::Fa
 #[test]
 fn partitions_cut_groups_from_each_other() {
     let mut driver = world(3, plain());
-    let id = apply(&mut driver, Fault::Partition(vec![[Owner(0), Owner(2)].into(), [Owner(1)].into()]));
+    let id = apply(&mut driver, Fault::Partition(vec![Nodes::these([1, 3]), Nodes::these([2])]));
     assert_eq!(ways(&mut driver), [false, false, true, true, false, false]);
     driver.network_mut().lift(id);
     assert_eq!(ways(&mut driver), [true; 6]);
     // Those that are named in no group are one.
-    apply(&mut driver, Fault::Partition(vec![[Owner(2)].into()]));
+    apply(&mut driver, Fault::Partition(vec![Nodes::these([3])]));
     assert_eq!(ways(&mut driver), [true, true, false, false, false, false]);
 }
 
 #[test]
 fn black_holes_may_be_one_way() {
     let mut driver = world(3, plain());
-    let id = apply(&mut driver, Fault::Blackhole(zero_to_one()));
+    let id = apply(&mut driver, Fault::Drop(zero_to_one()));
     assert_eq!(ways(&mut driver), [false, true, true, true, true, true]);
     driver.network_mut().lift(id);
-    apply(&mut driver, Fault::Blackhole(Between::both_ways(Nodes::these([1]), Nodes::All)));
+    apply(&mut driver, Fault::Drop(Between::both_ways(Nodes::these([2]), Nodes::All)));
     assert_eq!(ways(&mut driver), [false, false, true, true, false, false]);
 }
 
@@ -70,7 +70,7 @@ fn loss_adds_to_loss() {
 #[test]
 fn delay_jitter_copies_and_order() {
     let mut driver = world(2, plain());
-    let delayed = apply(&mut driver, Fault::Delay(zero_to_one(), Latency::Uniform(ms(10), ms(30))));
+    let delayed = apply(&mut driver, Fault::Delay(zero_to_one(), ms(10), ms(30)));
     let (mean, deviation) = spread(&stream_of_datagrams(&mut driver, 10_000, 4, ms(1)));
     assert!((mean - 40.0).abs() < 0.3 && (deviation - 5.77).abs() < 0.2, "{mean} {deviation}");
     driver.network_mut().lift(delayed);
@@ -117,7 +117,7 @@ fn refused_flooded_and_recovered() {
     let (result, taken) = outcome(&mut driver, client);
     assert_eq!((code(result), taken), (libc::ECONNREFUSED, ms(40)));
     driver.network_mut().lift(id);
-    let id = apply(&mut driver, Fault::BacklogFull(Nodes::these([1])));
+    let id = apply(&mut driver, Fault::FullBacklog(Nodes::these([2])));
     let client = dial(&mut driver, 0, 1);
     pass(&mut driver, ms(500));
     driver.network_mut().lift(id);
@@ -132,7 +132,7 @@ fn refused_flooded_and_recovered() {
 fn connections_are_reset_at_both_ends() {
     let mut driver = world(3, plain());
     let (client, server) = pair(&mut driver);
-    apply(&mut driver, Fault::Reset(Between::both_ways(Nodes::these([0]), Nodes::these([2]))));
+    apply(&mut driver, Fault::Reset(Between::both_ways(Nodes::these([1]), Nodes::these([3]))));
     assert_eq!(code(driver.recv(client, &mut [0; 4])), libc::EAGAIN, "another pair");
     apply(&mut driver, Fault::Reset(zero_to_one()));
     for end in [client, server] {
@@ -157,7 +157,7 @@ fn ask(driver: &mut VirtualDriver, owner: u32) -> (bool, Duration) {
 #[test]
 fn names_are_slow_or_unknown() {
     let mut driver = world(2, plain());
-    let slow = apply(&mut driver, Fault::SlowNames(Nodes::these([0]), ms(3_000)));
+    let slow = apply(&mut driver, Fault::SlowNames(Nodes::these([1]), ms(3_000)));
     assert_eq!(ask(&mut driver, 0), (true, ms(3_001)));
     assert_eq!(ask(&mut driver, 1), (true, ms(1)));
     driver.network_mut().lift(slow);
@@ -172,7 +172,7 @@ fn packets_wait_for_a_paused_node() {
     let mut driver = world(2, plain());
     let (client, server) = pair(&mut driver);
     let (from, to) = (udp(&mut driver, 0), udp(&mut driver, 1));
-    let id = apply(&mut driver, Fault::Pause(Nodes::these([1])));
+    let id = apply(&mut driver, Fault::Pause(Nodes::these([2])));
     for n in 0..3u8 {
         driver.send_to(from, &[n], at(1)).unwrap();
         driver.send(client, &[n]).unwrap();
@@ -197,7 +197,7 @@ fn packets_wait_for_a_paused_node() {
 fn a_crash_resets_or_says_nothing() {
     let mut driver = world(2, plain());
     let (client, server) = pair(&mut driver);
-    apply(&mut driver, Fault::Crash { nodes: Nodes::these([1]), silently: false });
+    apply(&mut driver, Fault::Crash { nodes: Nodes::these([2]), manner: Manner::Killed, keeps_files: true });
     assert_eq!(code(driver.send(server, b"x")), libc::EBADF, "its sockets are gone");
     pass(&mut driver, ms(30));
     assert_eq!(code(driver.recv(client, &mut [0; 4])), libc::ECONNRESET);
@@ -206,7 +206,10 @@ fn a_crash_resets_or_says_nothing() {
 
     let mut driver = world(2, plain());
     let (client, _) = pair(&mut driver);
-    let off = apply(&mut driver, Fault::Crash { nodes: Nodes::these([1]), silently: true });
+    let off = apply(
+        &mut driver,
+        Fault::Crash { nodes: Nodes::these([2]), manner: Manner::Silently, keeps_files: true },
+    );
     driver.send(client, b"hello?").unwrap();
     let unanswered = dial(&mut driver, 0, 1);
     pass(&mut driver, ms(10_000));
@@ -219,18 +222,33 @@ fn a_crash_resets_or_says_nothing() {
 }
 
 #[test]
-fn planned_faults_begin_and_end() {
-    let fault = Fault::Blackhole(Between::all());
-    let planned = PlannedFault::new(ms(1_000), Some(ms(2_000)), fault).unwrap();
-    let config = NetworkConfig { latency: ms(20), faults: vec![planned], ..NetworkConfig::default() };
-    let mut driver = VirtualDriver::new(1, &config);
-    (0..2).for_each(|host| driver.set_home(Owner(host), ip(host)));
-    let mut passed = Vec::new();
-    for second in 0..4 {
-        pass_to(&mut driver, ms(second * 1_000 + 500));
-        passed.push(probe(&mut driver, 0, 1));
+fn datagrams_are_corrupted_at_the_rate_asked_for() {
+    let mut driver = world(2, plain());
+    apply(&mut driver, Fault::Corrupt(zero_to_one(), 0.05));
+    let (from, to) = (udp(&mut driver, 0), udp(&mut driver, 1));
+    let mut changed = 0;
+    for _ in 0..20_000 {
+        driver.send_to(from, &[7; 16], at(1)).unwrap();
+        pass(&mut driver, ms(21));
+        let mut buffer = [0; 32];
+        assert_eq!(driver.recv_from(to, &mut buffer).unwrap().0, 16, "it arrives all the same");
+        let differ = buffer[..16].iter().filter(|&&byte| byte != 7).count();
+        assert!(differ <= 1);
+        changed += differ;
     }
-    assert_eq!(passed, [Some(ms(20)), None, None, Some(ms(20))]);
+    let share = changed as f64 / 20_000.0;
+    assert!((share - 0.05).abs() < 0.005, "{share}");
+}
+
+#[test]
+fn no_more_sockets() {
+    let mut driver = world(2, plain());
+    let id = apply(&mut driver, Fault::NoSockets(Nodes::these([1])));
+    let mut open = |owner| driver.open(Owner(owner), Transport::Tcp, Family::V4);
+    assert_eq!(code(open(0)), libc::EMFILE);
+    open(1).unwrap();
+    driver.network_mut().lift(id);
+    driver.open(Owner(0), Transport::Tcp, Family::V4).unwrap();
 }
 
 #[test]
@@ -242,16 +260,12 @@ fn faults_that_cannot_be_are_told() {
         (Fault::Duplicate(Between::all(), f64::NAN), "duplicate: the share NaN is not from 0 to 1"),
         (Fault::Bandwidth(Between::all(), 0), "bandwidth: must be more than 0 bits per second"),
         (
-            Fault::Partition(vec![[Owner(4)].into(), [Owner(4)].into()]),
-            "partition: instance 5 is in two groups",
+            Fault::Partition(vec![Nodes::these([5]), Nodes::these([5])]),
+            "node 5 is on two sides of this partition",
         ),
     ];
     let mut told = told;
     for (fault, text) in cases {
         assert_eq!(told(fault), text);
     }
-    assert!(matches!(
-        PlannedFault::new(ms(0), None, Fault::Bandwidth(Between::all(), 0)),
-        Err(FaultError::NoBandwidth)
-    ));
 }

@@ -1,6 +1,7 @@
 //! Streams over links that lose, cut and delay.
 
-use splay_simulator::model::{Between, Fault, Nodes};
+use splay_protocol::faults::{Between, Nodes};
+use splay_simulator::model::Fault;
 
 use super::*;
 
@@ -124,7 +125,7 @@ fn streams_stay_in_order_under_everything() {
 fn a_partition_delays_what_is_sent_in_it() {
     let mut driver = world(2, plain());
     let (client, server) = pair(&mut driver);
-    let cut = driver.network_mut().apply(Fault::Blackhole(Between::all())).unwrap();
+    let cut = driver.network_mut().apply(Fault::Drop(Between::all())).unwrap();
     driver.send(client, b"held").unwrap();
     let start = driver.now();
     pass(&mut driver, ms(3_000));
@@ -139,7 +140,7 @@ fn a_partition_delays_what_is_sent_in_it() {
 fn a_connection_is_given_up_after_the_limit() {
     let mut driver = world(2, ModelConfig { give_up: Duration::from_secs(30), ..plain() });
     let (client, server) = pair(&mut driver);
-    driver.network_mut().apply(Fault::Blackhole(Between::all())).unwrap();
+    driver.network_mut().apply(Fault::Drop(Between::all())).unwrap();
     driver.send(client, b"never").unwrap();
     let start = driver.now();
     let mut buffer = [0; 8];
@@ -160,7 +161,7 @@ fn a_connection_is_given_up_after_the_limit() {
 fn a_partition_that_is_shorter_than_the_limit_breaks_nothing() {
     let mut driver = world(2, plain());
     let (client, server) = pair(&mut driver);
-    let cut = driver.network_mut().apply(Fault::Partition(vec![[Owner(0)].into()])).unwrap();
+    let cut = driver.network_mut().apply(Fault::Partition(vec![Nodes::these([1])])).unwrap();
     driver.send(client, b"late").unwrap();
     driver.close(client);
     pass(&mut driver, Duration::from_secs(600));
@@ -177,10 +178,7 @@ fn a_partition_that_is_shorter_than_the_limit_breaks_nothing() {
 fn connecting_across_a_partition_times_out_after_127_seconds() {
     let mut driver = world(3, plain());
     listener(&mut driver, 1);
-    driver
-        .network_mut()
-        .apply(Fault::Partition(vec![[Owner(0), Owner(2)].into(), [Owner(1)].into()]))
-        .unwrap();
+    driver.network_mut().apply(Fault::Partition(vec![Nodes::these([1, 3]), Nodes::these([2])])).unwrap();
     let client = dial(&mut driver, 0, 1);
     let (result, taken) = outcome(&mut driver, client);
     assert_eq!((code(result), taken.as_secs()), (libc::ETIMEDOUT, 127));
@@ -191,8 +189,8 @@ fn data_for_an_end_that_is_gone_is_refuted_only_if_that_can_be_heard() {
     let mut driver = world(2, plain());
     let (client, server) = pair(&mut driver);
     // The reset of the closing end is lost; the one that answers the data is not.
-    let to_zero = Between::one_way(Nodes::these([1]), Nodes::these([0]));
-    let cut = driver.network_mut().apply(Fault::Blackhole(to_zero)).unwrap();
+    let to_zero = Between::one_way(Nodes::these([2]), Nodes::these([1]));
+    let cut = driver.network_mut().apply(Fault::Drop(to_zero)).unwrap();
     driver.set_option(server, &splay_runtime::driver::SocketOption::Linger(Some(0))).unwrap();
     driver.close(server);
     pass(&mut driver, ms(1_000));

@@ -73,7 +73,7 @@ struct DriverClock;
 
 impl TimeProvider for DriverClock {
     fn current_time(&self) -> Option<UnixTime> {
-        let seconds = Ctx::current().driver().wall().as_secs();
+        let seconds = Ctx::current().wall().as_secs();
         Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
 }
