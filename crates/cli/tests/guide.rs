@@ -3,9 +3,10 @@
 //! A page is read from top to bottom in a folder of its own, where nothing is but `apps/` and what the
 //! page has brought there:
 //!
-//! * a `lua` block that includes a whole file of `docs/guide/code/` puts the file into the folder, as
+//! * a `lua` block that shows a whole file of `docs/guide/code/` puts what it shows into the folder, as
 //!   a reader saves it; a command further down must name it. With a range of lines it is an excerpt of a
-//!   file that the page has put there, or puts there later;
+//!   file that the page has put there, or puts there later. `scripts/check reference` keeps listings as
+//!   the files are;
 //! * a `sh` block is run; its status must be 0, or what `sh,status=1` says;
 //! * a `text` or `json` block right after it is what it prints (`transcript.rs` tells what may differ);
 //!   `text,unordered`: in any order;
@@ -59,7 +60,7 @@ fn every_page_and_every_program_has_its_place() {
     let mut paths: BTreeSet<PathBuf> = pages.iter().map(|page| page.path.clone()).collect();
     for page in &pages {
         paths
-            .extend(page.blocks.iter().filter_map(|block| block.include.clone().map(|include| include.file)));
+            .extend(page.blocks.iter().filter_map(|block| block.listing.clone().map(|listing| listing.file)));
         // Pictures and what commands are given besides listings.
         paths.extend(page.links.iter().map(|link| guide.join(link)));
     }
@@ -159,13 +160,17 @@ fn run(page: &Page, first_port: u16) -> Result<(), String> {
 /// Puts the file of a listing into the folder.
 fn put(page: &Page, index: usize, folder: &Path) -> Result<(), String> {
     let block = &page.blocks[index];
-    let Some(include) = &block.include else {
+    let Some(listing) = &block.listing else {
         return Err("a listing that is no file of docs/guide/code".into());
     };
-    let name = include.file.file_name().expect("a file").to_string_lossy().into_owned();
-    if include.part {
+    let current = fs::read_to_string(&listing.file).map_err(|error| format!("a listing's file: {error}"))?;
+    if !current.contains(&block.text) || (!listing.part && current != block.text) {
+        return Err("the listing is not what its file is; `./scripts/check reference` writes it anew".into());
+    }
+    let name = listing.file.file_name().expect("a file").to_string_lossy().into_owned();
+    if listing.part {
         let whole = |block: &Block| {
-            block.include.as_ref().is_some_and(|other| other.file == include.file && !other.part)
+            block.listing.as_ref().is_some_and(|other| other.file == listing.file && !other.part)
         };
         return match page.blocks.iter().any(whole) {
             true => Ok(()),
@@ -177,8 +182,7 @@ fn put(page: &Page, index: usize, folder: &Path) -> Result<(), String> {
     if !page.blocks[index..].iter().any(runs) {
         return Err(format!("no command below names {name}"));
     }
-    fs::copy(&include.file, folder.join(&name)).map_err(|error| format!("{name}: {error}"))?;
-    Ok(())
+    fs::write(folder.join(&name), &block.text).map_err(|error| format!("{name}: {error}"))
 }
 
 /// What a block of commands prints.
