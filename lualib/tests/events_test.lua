@@ -334,6 +334,20 @@ describe("periodic", function()
     events.sleep(0.05)
     events.l_o = before
   end)
+
+  it("warns of calls left out once, and when their number has doubled", function()
+    local before, said = events.l_o, {}
+    events.l_o = { warn = function(_, text) said[#said + 1] = text end }
+    local ticker = events.periodic(0.01, function() events.sleep(60) end)
+    local give_up = misc.time() + 5
+    while #said < 3 and misc.time() < give_up do events.sleep(0.01) end
+    events.kill(ticker)
+    events.l_o = before
+    expect(#said).equal(3)
+    expect(said[1]).matches("is not dead, we wait$")
+    expect(said[2]).matches("we wait %(2 calls left out%)$")
+    expect(said[3]).matches("we wait %(4 calls left out%)$")
+  end)
 end)
 
 describe("locks", function()
