@@ -111,7 +111,8 @@ job.on_stop = nil
 ---
 --- ```lua
 --- local n = { id = 5, successor = { ip = "127.0.0.1", port = 20001 } }
---- view = { size = 2 ^ 4, id = function() return n.id end, links = function() return { n.successor } end }
+--- view = { size = 2 ^ 4, id = function() return n.id end }
+--- view.links = function() return { n.successor } end
 --- view.id()  --> 5
 --- ```
 ---

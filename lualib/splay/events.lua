@@ -194,7 +194,8 @@ function M.periodic(period, f, force)
           if count == (tell_at[i] or 1) then
             tell_at[i] = 2 * count
             M.l_o:warn("Periodic: " .. last[i] .. " from " .. tostring(handler)
-              .. " is not dead, we wait" .. (count > 1 and (" (%d calls left out)"):format(count) or ""))
+              .. " is not dead, we wait"
+              .. (count > 1 and (" (%d calls left out)"):format(count) or ""))
           end
         end
       end

@@ -29,7 +29,7 @@ describe("parameters", function()
 
   it("that are unknown or wrong are named", function()
     expect(function() cli.parameters(defaults, { "perriod=2" }) end)
-      .errors("^unknown parameter `perriod`; did you mean `period`%? there are: jump %(true%), name %(ring%)")
+      .errors("^unknown parameter `perriod`; did you mean `period`%? there are: jump %(true%)")
     expect(function() cli.parameters(defaults, { "sty" }) end).errors("did you mean `stay`%?")
     expect(function() cli.parameters(defaults, { "other=1" }) end)
       .errors("^unknown parameter `other`; there are: ")
