@@ -41,6 +41,7 @@ variables SPLAY_CONTROLLER, SPLAY_TOKEN and SPLAY_FINGERPRINT, and the folder in
 Exit status:
   0    ended by Ctrl-C, or by SIGTERM or SIGHUP
   2    the command line is wrong
+  5    ports from --first-port on are those of another testbed or run
   6    a file cannot be written
   7    the controller cannot be reached
   14   a process of the testbed does not start, or ends right after its start
