@@ -1,7 +1,7 @@
 ---@meta
 
 --- The globals an application finds besides Lua's own: `job` from the beginning, the others after
---- `require "splay.base"`.
+--- `require "splay.base"`. `view` is the one that it sets itself.
 ---
 --- ```lua
 --- require "splay.base"
@@ -103,6 +103,72 @@ function job.get_live_nodes() end
 --- ```
 ---@type fun()?
 job.on_stop = nil
+
+--- Set by a program that shows its overlay: what `splay plot`, and `splay run --plot`, draw as a
+--- ring, a tree or a graph. Each field is a value, or a function that gives it. They are read when
+--- the instance ends, however it does, so a function must not wait. A node is a table with `ip` and
+--- `port`.
+---
+--- ```lua
+--- local n = { id = 5, successor = { ip = "127.0.0.1", port = 20001 } }
+--- view = { size = 2 ^ 4, id = function() return n.id end }
+--- view.links = function() return { n.successor } end
+--- view.id()  --> 5
+--- ```
+---
+--- Since: 0.1
+---@class splay.View
+view = {}
+
+--- Place of this instance on the ring: a number, or decimal or hexadecimal digits. Without it the
+--- SHA-1 of the address stands for it.
+---
+--- ```lua not run: it is read when the instance ends
+--- view.id = function() return n.id end
+--- ```
+---@type number|string|fun(): number|string|nil
+view.id = nil
+
+--- Size of the ring: identifiers are below it. `view.bits` may stand in its place.
+---
+--- ```lua not run: it is read when the instance ends
+--- view.size = 2 ^ 40
+--- ```
+---@type number|fun(): number?
+view.size = nil
+
+--- Bits of an identifier, in place of `view.size`.
+---
+--- ```lua not run: it is read when the instance ends
+--- view.bits = 160
+--- ```
+---@type integer|fun(): integer?
+view.bits = nil
+
+--- Whom this instance knows: an array of nodes, or of tables that hold a node in `to` and words
+--- about the link in `label` and `kind`.
+---
+--- ```lua not run: it is read when the instance ends
+--- view.links = function() return { successor, { to = finger[2], kind = "finger" } } end
+--- ```
+---@type table|fun(): table?
+view.links = nil
+
+--- Parent in a tree: a node, nil at the root, false outside of the tree.
+---
+--- ```lua not run: it is read when the instance ends
+--- view.parent = function() return parent end
+--- ```
+---@type splay.Node|false|fun(): splay.Node|false|nil
+view.parent = nil
+
+--- A few words beside the node.
+---
+--- ```lua not run: it is read when the instance ends
+--- view.label = function() return state end
+--- ```
+---@type string|fun(): string?
+view.label = nil
 
 --- The module `splay.events`.
 ---

@@ -25,11 +25,39 @@ local function convert(name, text, default)
   return value
 end
 
+-- Letters to add, leave out or replace to get from one name to the other.
+local function distance(a, b)
+  local row = {}
+  for j = 0, #b do row[j] = j end
+  for i = 1, #a do
+    local above = row[0] -- of the row before, left of column j
+    row[0] = i
+    for j = 1, #b do
+      local replaced = above + (a:byte(i) == b:byte(j) and 0 or 1)
+      above = row[j]
+      row[j] = math.min(replaced, row[j] + 1, row[j - 1] + 1)
+    end
+  end
+  return row[#b]
+end
+
+-- The parameter that was meant, if one is like it: a letter in three may differ.
+local function likest(name, defaults)
+  local best, least = nil, math.max(1, math.floor(#name / 3)) + 1
+  for k in pairs(defaults) do
+    local d = distance(name, k)
+    if d < least or (d == least and best and k < best) then best, least = k, d end
+  end
+  return best
+end
+
 local function unknown(name, defaults)
   local known = {}
   for k, v in pairs(defaults) do known[#known + 1] = ("%s (%s)"):format(k, tostring(v)) end
   table.sort(known)
-  error(("unknown parameter `%s`; there are: %s"):format(name, table.concat(known, ", ")), 0)
+  local meant = likest(name, defaults)
+  error(("unknown parameter `%s`; %sthere are: %s"):format(name,
+    meant and ("did you mean `%s`? "):format(meant) or "", table.concat(known, ", ")), 0)
 end
 
 --- The parameters of an application: defaults, changed by the job's arguments (`job.args`, an
@@ -42,7 +70,7 @@ end
 --- cli.parameters({ period = 1, stay = false }, { "3", "50", "period=2" })
 ---   --> { period = 2, stay = false }
 --- cli.parameters({ period = 1 }, { "perriod=2" })
----   --> error unknown parameter `perriod`; there are: period (1)
+---   --> error unknown parameter `perriod`; did you mean `period`? there are: period (1)
 --- ```
 ---
 --- Errors: raises for a name without a default and a value of another type.

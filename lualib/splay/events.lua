@@ -134,8 +134,7 @@ end
 --- Manual: 'splay.events'
 ---@param f? function|function[] first thread
 function M.run(f)
-  if f then M.thread(f) end
-  return core.run()
+  return core.run(f and M.thread(f))
 end
 
 M.loop = M.run
@@ -156,7 +155,7 @@ end
 
 --- Calls functions again and again, each call in a thread of its own. The first call comes after
 --- one period; periods do not drift. Without `force`, a function whose last call still runs is
---- left out, with a warning.
+--- left out. A warning says so the first time, then when the number of calls left out has doubled.
 ---
 --- ```lua
 --- local n = 0
@@ -178,6 +177,8 @@ function M.periodic(period, f, force)
   local clock = require("splay.misc_core").now
   return core.thread(function()
     local last, due = {}, clock()
+    -- By handler: calls left out so far, and at how many a word is due.
+    local left_out, tell_at = {}, {}
     while true do
       due = due + period
       local now = clock()
@@ -188,8 +189,14 @@ function M.periodic(period, f, force)
         if force or not last[i] or core.dead(last[i]) then
           last[i] = core.thread(handler)
         else
-          M.l_o:warn("Periodic: " .. last[i] .. " from " .. tostring(handler)
-            .. " is not dead, we wait")
+          local count = (left_out[i] or 0) + 1
+          left_out[i] = count
+          if count == (tell_at[i] or 1) then
+            tell_at[i] = 2 * count
+            M.l_o:warn("Periodic: " .. last[i] .. " from " .. tostring(handler)
+              .. " is not dead, we wait"
+              .. (count > 1 and (" (%d calls left out)"):format(count) or ""))
+          end
         end
       end
     end

@@ -311,10 +311,10 @@ describe("periodic", function()
     expect(c).at_least(2)
   end)
 
-  it("leaves out a call while the last one runs, unless forced", function()
+  it("leaves out a call while the last one runs and says so, unless forced", function()
     local before = events.l_o
-    events.l_o = log.new(5)
-    local inside, most, forced, most_forced = 0, 0, 0, 0
+    local inside, most, forced, most_forced, said = 0, 0, 0, 0, {}
+    events.l_o = { warn = function(_, text) said[#said + 1] = text end }
     local plain = events.periodic(0.01, function()
       inside = inside + 1
       most = math.max(most, inside)
@@ -333,6 +333,10 @@ describe("periodic", function()
     expect(most_forced).at_least(2)
     events.sleep(0.05)
     events.l_o = before
+    -- Told once, and when their number has doubled.
+    expect(said[1]).matches("is not dead, we wait$")
+    expect(said[2]).matches("we wait %(2 calls left out%)$")
+    expect(#said).at_most(4)
   end)
 end)
 

@@ -50,6 +50,8 @@ pub enum What {
         error: String,
         /// It ran longer than the slice.
         cut: bool,
+        /// It was the thread that `events.run` was given, and the instance lives on without it.
+        lives_on: bool,
     },
     /// What an instance showed of itself at its end. Kept in view.json, and not among the events
     /// that are written.
@@ -214,8 +216,8 @@ impl Event {
                 let line = format!("[splay] {limit}: {allowed} allowed, {reached} refused").into_bytes();
                 (at, What::Output { instance, stream: Stream::Err, line })
             }
-            Report::ThreadDied { instance, at, error, cut } => {
-                (at, What::ThreadDied { instance, error: sources.point(&error), cut })
+            Report::ThreadDied { instance, at, error, cut, lives_on } => {
+                (at, What::ThreadDied { instance, error: sources.point(&error), cut, lives_on })
             }
             Report::Viewed { instance, at, view } => (at, What::Viewed { instance, view }),
             Report::Ended { instance, at, reason, usage } => {

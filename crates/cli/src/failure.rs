@@ -11,10 +11,13 @@ use splay_runtime::program::ProgramError;
 
 use crate::excerpt::excerpt;
 use crate::plot::{Kind, PlotError};
+use crate::reservation::Taken;
 
 /// An instance of a run failed.
 pub const STATUS_INSTANCE_FAILED: u8 = 1;
-/// Ended by Ctrl-C or SIGTERM, or because nobody reads the output any more.
+/// Results, a picture or output cannot be written.
+pub const STATUS_UNWRITTEN: u8 = 6;
+/// Ended by Ctrl-C or SIGTERM.
 pub const STATUS_INTERRUPTED: u8 = 130;
 
 /// Exit statuses, as `--help` tells them.
@@ -27,7 +30,8 @@ Exit status:
   3    the application's file, that of --churn or of a topology is missing or unreadable
   4    the application's file is not valid Lua, or that of --churn or of a topology is wrong
   5    the machine cannot host it: a port is taken, or too few file descriptors
-  6    results, a picture or output cannot be written
+  6    results, a picture or output cannot be written; nobody reads the output any more, as in
+       `splay run app.lua | head`: all instances are stopped
   70   a worker broke down (a bug in splay)
   130  interrupted";
 
@@ -46,7 +50,7 @@ pub enum Failure {
     /// Another process uses a port of the run.
     #[error(
         "port {port} is taken ({transport}, wanted by instance {instance}): end what uses it, or \
-         choose other ports with --first-port"
+         choose other ports with --first-port (without it, free ones are found)"
     )]
     PortTaken {
         /// Which port.
@@ -55,6 +59,18 @@ pub enum Failure {
         transport: &'static str,
         /// Which instance it is for.
         instance: u32,
+    },
+    /// Another command has reserved ports of the run.
+    #[error(
+        "ports {wanted} are wanted, and {} to {} are those of {}: end it, or choose other ports with \
+         --first-port (without it, free ones are found)",
+        taken.ports.start(), taken.ports.end(), taken.holder
+    )]
+    PortsReserved {
+        /// The first and the last of the run.
+        wanted: String,
+        /// By whom.
+        taken: Taken,
     },
     /// A port cannot be bound, for another reason than being taken.
     #[error("port {port} cannot be used ({transport}, wanted by instance {instance}): {source}")]
@@ -170,6 +186,14 @@ pub enum Failure {
         /// Why.
         source: PlotError,
     },
+    /// A run has left nothing to draw.
+    #[error("nothing to draw in {}: {why} (see `splay doc view`)", run.display())]
+    NothingShown {
+        /// Its folder.
+        run: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The standard output cannot be written.
     #[error("write to standard output: {0}")]
     Output(#[source] io::Error),
@@ -228,8 +252,14 @@ impl Failure {
             | Failure::Source { .. }
             | Failure::Options { .. }
             | Failure::TopologyInvalid { .. } => 4,
-            Failure::PortTaken { .. } | Failure::Port { .. } | Failure::Descriptors { .. } => 5,
-            Failure::Write { .. } | Failure::Plot { .. } | Failure::Output(_) => 6,
+            Failure::PortTaken { .. }
+            | Failure::PortsReserved { .. }
+            | Failure::Port { .. }
+            | Failure::Descriptors { .. } => 5,
+            Failure::Write { .. }
+            | Failure::Plot { .. }
+            | Failure::NothingShown { .. }
+            | Failure::Output(_) => STATUS_UNWRITTEN,
             Failure::Controller { .. } => 7,
             Failure::NotLoggedIn(_) => 8,
             Failure::Refused { code, .. } => match code {
@@ -317,7 +347,8 @@ mod tests {
 
     #[test]
     fn statuses_are_told_in_the_help() {
-        let told = [0, STATUS_INSTANCE_FAILED, 2, 3, 4, 5, 6, STATUS_BROKEN, STATUS_INTERRUPTED];
+        let told =
+            [0, STATUS_INSTANCE_FAILED, 2, 3, 4, 5, STATUS_UNWRITTEN, STATUS_BROKEN, STATUS_INTERRUPTED];
         for status in told {
             assert!(STATUSES.lines().any(|line| line.trim().starts_with(&format!("{status} "))), "{status}");
         }

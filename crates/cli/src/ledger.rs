@@ -7,7 +7,7 @@ use splay_protocol::churn::stats::Distribution;
 use splay_runtime::host::{InstanceNumber, Usage};
 
 use crate::event::{Ending, Event, StopCause, What};
-use crate::failure::{STATUS_BROKEN, STATUS_INSTANCE_FAILED, STATUS_INTERRUPTED};
+use crate::failure::{STATUS_BROKEN, STATUS_INSTANCE_FAILED, STATUS_INTERRUPTED, STATUS_UNWRITTEN};
 
 /// What is known about one instance.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +28,8 @@ pub struct Entry {
     pub thread_errors: u64,
     /// The first of these errors: its first line.
     pub first_thread_error: Option<String>,
+    /// It lived on without the thread that `events.run` was given.
+    pub lived_on: bool,
 }
 
 /// The state of a run.
@@ -78,10 +80,11 @@ impl Ledger {
                 self.entry(*instance).lines += 1;
                 self.lines += 1;
             }
-            What::ThreadDied { instance, error, .. } => {
+            What::ThreadDied { instance, error, lives_on, .. } => {
                 self.thread_errors += 1;
                 let entry = self.entry(*instance);
                 entry.thread_errors += 1;
+                entry.lived_on |= lives_on;
                 entry.first_thread_error.get_or_insert_with(|| reason(error).to_owned());
             }
             What::Ended { instance, ending, usage } => {
@@ -192,7 +195,8 @@ impl Ledger {
     pub fn status(&self) -> u8 {
         match self.cause {
             _ if self.broken => STATUS_BROKEN,
-            Some(StopCause::Interrupted | StopCause::OutputClosed) => STATUS_INTERRUPTED,
+            Some(StopCause::Interrupted) => STATUS_INTERRUPTED,
+            Some(StopCause::OutputClosed) => STATUS_UNWRITTEN,
             _ if self.failed > 0 || self.thread_errors > 0 => STATUS_INSTANCE_FAILED,
             _ => 0,
         }
@@ -283,11 +287,14 @@ mod tests {
     fn remembers_the_first_thread_error() {
         let mut ledger = Ledger::new(1);
         for error in ["[splay.events] E: thread: 0x1 DIE (error: a.lua:1: one)\nstack ...", "two"] {
-            apply(&mut ledger, What::ThreadDied { instance: 1, error: error.into(), cut: false });
+            apply(
+                &mut ledger,
+                What::ThreadDied { instance: 1, error: error.into(), cut: false, lives_on: true },
+            );
         }
         let (_, entry) = ledger.instances().next().unwrap();
         assert_eq!(entry.first_thread_error.as_deref(), Some("a.lua:1: one"));
-        assert_eq!(entry.thread_errors, 2);
+        assert_eq!((entry.thread_errors, entry.lived_on), (2, true));
         assert_eq!(ledger.status(), STATUS_INSTANCE_FAILED);
     }
 }

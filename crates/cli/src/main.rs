@@ -23,6 +23,7 @@ mod prompt;
 mod quantity;
 mod reference;
 mod reporter;
+mod reservation;
 mod results;
 mod scenario;
 mod sim;

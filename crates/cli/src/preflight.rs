@@ -2,15 +2,21 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_with, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::failure::Failure;
+use crate::reservation::{Reservation, Reservations};
 
 /// What the command keeps open itself: terminal, results, a worker's epoll and waker each.
 const OWN_DESCRIPTORS: u64 = 64;
+
+/// Where ports begin that are looked for because others are taken: programs use ports beside those
+/// of their instances, such as the next ten.
+const APART: u32 = 100;
 
 /// Raises the soft limit of descriptors to the hard one, and refuses a run that has not even
 /// one descriptor per instance. Returns the limit now in force (`None`: unlimited).
@@ -28,9 +34,31 @@ pub fn raise_descriptor_limit(instances: u32) -> Result<Option<u64>, Failure> {
     }
 }
 
-/// Makes sure that each instance can have its port, TCP and UDP.
-pub fn check_ports(first_port: u16, instances: u32) -> Result<(), Failure> {
-    check_each(first_port, instances, check)
+/// Makes sure that each instance can have its port, TCP and UDP, and keeps the ports from other
+/// commands for `command`.
+pub fn reserve(first_port: u16, instances: u32, command: &str) -> Result<Reservation, Failure> {
+    let reservations = Reservations::open();
+    let ports = block(first_port, instances);
+    refuse_reserved(&reservations, &ports)?;
+    check_each(first_port, instances, check)?;
+    reservations.take(&ports, command)
+}
+
+/// The error that names who has reserved one of these ports, if someone has.
+pub fn refuse_reserved(reservations: &Reservations, ports: &RangeInclusive<u16>) -> Result<(), Failure> {
+    match reservations.holder(ports) {
+        None => Ok(()),
+        Some(taken) => {
+            let wanted = format!("{} to {}", ports.start(), ports.end());
+            Err(Failure::PortsReserved { wanted, taken: taken.clone() })
+        }
+    }
+}
+
+/// The ports of so many instances.
+fn block(first_port: u16, instances: u32) -> RangeInclusive<u16> {
+    let last = u32::from(first_port) + instances.max(1) - 1;
+    first_port..=u16::try_from(last).expect("lists checked the range")
 }
 
 fn check_each(
@@ -50,20 +78,30 @@ fn check_each(
     Ok(())
 }
 
-/// The first ports from `first_port` on that are free for so many instances. When there are none
-/// left the error names the first one taken.
-pub fn free_ports(first_port: u16, instances: u32) -> Result<u16, Failure> {
+/// The first ports that are free for so many instances, at `first_port` or at a multiple of a hundred
+/// above it; they are reserved from now on.
+/// When there are none left the error names the first one taken.
+pub fn reserve_free(first_port: u16, instances: u32, command: &str) -> Result<(u16, Reservation), Failure> {
+    let reservations = Reservations::open();
+    let from = free_ports(first_port, instances, &reservations)?;
+    Ok((from, reservations.take(&block(from, instances), command)?))
+}
+
+fn free_ports(first_port: u16, instances: u32, reservations: &Reservations) -> Result<u16, Failure> {
     let mut from = first_port;
     let mut first_failure = None;
     loop {
-        let failure = match check_each(from, instances, try_bind) {
+        let ports = block(from, instances);
+        let free = refuse_reserved(reservations, &ports).and_then(|()| check_each(from, instances, try_bind));
+        let (next, failure) = match free {
             Ok(()) => return Ok(from),
-            Err(failure) => failure,
+            Err(failure @ Failure::PortTaken { port, .. }) => (port, failure),
+            Err(Failure::PortsReserved { wanted, taken }) => {
+                (*taken.ports.end(), Failure::PortsReserved { wanted, taken })
+            }
+            Err(failure) => return Err(failure),
         };
-        let next = match &failure {
-            Failure::PortTaken { port, .. } => u32::from(*port) + 1,
-            _ => return Err(failure),
-        };
+        let next = (u32::from(next) / APART + 1) * APART;
         if next + instances > u32::from(u16::MAX) {
             return Err(first_failure.unwrap_or(failure));
         }
@@ -104,7 +142,7 @@ mod tests {
     fn a_taken_port_is_named() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let error = check_ports(port - 1, 2).unwrap_err();
+        let error = check_each(port - 1, 2, check).unwrap_err();
         assert!(
             matches!(error, Failure::PortTaken { port: taken, transport: "tcp", instance: 2 } if taken == port)
                 || matches!(error, Failure::PortTaken { instance: 1, .. }),
@@ -112,7 +150,7 @@ mod tests {
         );
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = socket.local_addr().unwrap().port();
-        let error = check_ports(port, 1).unwrap_err();
+        let error = check_each(port, 1, check).unwrap_err();
         assert!(matches!(error, Failure::PortTaken { transport: "udp", instance: 1, .. }), "{error}");
     }
 
@@ -120,8 +158,15 @@ mod tests {
     fn without_a_wish_the_next_free_ports_are_taken() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let found = free_ports(port.saturating_sub(2), 3).unwrap();
+        let (found, kept) = reserve_free(port.saturating_sub(2), 3, "a test").unwrap();
         assert!(found > port, "{found} after {port}");
+        let (next, _kept) = reserve_free(found, 3, "a test").unwrap();
+        assert!(next > found + 2, "{next} after {found}");
+        let error = reserve(found + 2, 2, "a test").unwrap_err();
+        assert!(error.to_string().contains("choose other ports with --first-port"), "{error}");
+        assert_eq!(error.status(), 5);
+        drop(kept);
+        reserve(found, 3, "a test").unwrap();
     }
 
     #[test]

@@ -43,6 +43,17 @@ fn objects_are_told_with_their_module() {
 }
 
 #[test]
+fn globals_come_before_functions_of_that_name() {
+    let out = doc(&["view"]).ended(0).out;
+    assert!(out.starts_with("view   (global)\n\n  Set by a program that shows its overlay"), "{out}");
+    let fields = out.find("\nFields\n").expect("its fields");
+    for field in ["view.id ", "view.size ", "view.bits ", "view.links ", "view.parent ", "view.label "] {
+        assert!(out[fields..].contains(field), "{field} in {out}");
+    }
+    assert!(out.contains("\nsplay.peer_sampling.view"), "{out}");
+}
+
+#[test]
 fn a_function_is_shown_whole() {
     let out = doc(&["events.wait"]).ended(0).out;
     for told in [

@@ -3,9 +3,10 @@
 //! A page is read from top to bottom in a folder of its own, where nothing is but `apps/` and what the
 //! page has brought there:
 //!
-//! * a `lua` block that includes a whole file of `docs/guide/code/` puts the file into the folder, as
+//! * a `lua` block that shows a whole file of `docs/guide/code/` puts what it shows into the folder, as
 //!   a reader saves it; a command further down must name it. With a range of lines it is an excerpt of a
-//!   file that the page has put there, or puts there later;
+//!   file that the page has put there, or puts there later. `scripts/check reference` keeps listings as
+//!   the files are;
 //! * a `sh` block is run; its status must be 0, or what `sh,status=1` says;
 //! * a `text` or `json` block right after it is what it prints (`transcript.rs` tells what may differ);
 //!   `text,unordered`: in any order;
@@ -21,19 +22,12 @@ mod transcript;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assert_cmd::Command;
 use page::{Block, Page};
 use support::{Outcome, Place, free_ports};
-
-/// Ports that one page may use: its largest run, and room for programs that use more than their own.
-const PORTS_PER_PAGE: u16 = 100;
-
-/// Ports of the pages: above those of other tests, below those the system gives out by itself.
-const PORTS: std::ops::Range<u16> = 30_000..32_700;
 
 fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").canonicalize().expect("docs")
@@ -59,7 +53,7 @@ fn every_page_and_every_program_has_its_place() {
     let mut paths: BTreeSet<PathBuf> = pages.iter().map(|page| page.path.clone()).collect();
     for page in &pages {
         paths
-            .extend(page.blocks.iter().filter_map(|block| block.include.clone().map(|include| include.file)));
+            .extend(page.blocks.iter().filter_map(|block| block.listing.clone().map(|listing| listing.file)));
         // Pictures and what commands are given besides listings.
         paths.extend(page.links.iter().map(|link| guide.join(link)));
     }
@@ -81,13 +75,8 @@ fn every_page_and_every_program_has_its_place() {
 fn all_of_the_guide_runs() {
     // Each page takes a while, mostly waiting.
     let pages = pages();
-    assert!(pages.len() <= PORTS.len() / usize::from(PORTS_PER_PAGE), "ports for so many pages");
     let failures: Vec<String> = std::thread::scope(|scope| {
-        let running: Vec<_> = pages
-            .into_iter()
-            .zip(PORTS.step_by(PORTS_PER_PAGE.into()))
-            .map(|(page, first_port)| scope.spawn(move || run(&page, first_port).err()))
-            .collect();
+        let running: Vec<_> = pages.into_iter().map(|page| scope.spawn(move || run(&page).err())).collect();
         running.into_iter().filter_map(|thread| thread.join().expect("no page panics")).collect()
     });
     assert!(failures.is_empty(), "\n{}", failures.join("\n\n"));
@@ -113,14 +102,14 @@ fn the_rings_picture_is_drawn_again() {
 }
 
 /// Runs a page; an error tells the line and what is wrong with it.
-fn run(page: &Page, first_port: u16) -> Result<(), String> {
+fn run(page: &Page) -> Result<(), String> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let programs = tempfile::tempdir().expect("a temporary folder");
-    install_splay(programs.path(), first_port);
+    let splay = assert_cmd::cargo::cargo_bin("splay");
+    let programs = splay.parent().expect("in a folder");
     // Pages may name the checkout's applications.
     std::os::unix::fs::symlink(docs().join("../apps"), folder.path().join("apps"))
         .expect("its files are ours");
-    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap_or_default());
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
 
     let mut output = None; // of the block before this one, if it was run
     for (index, block) in page.blocks.iter().enumerate() {
@@ -159,13 +148,17 @@ fn run(page: &Page, first_port: u16) -> Result<(), String> {
 /// Puts the file of a listing into the folder.
 fn put(page: &Page, index: usize, folder: &Path) -> Result<(), String> {
     let block = &page.blocks[index];
-    let Some(include) = &block.include else {
+    let Some(listing) = &block.listing else {
         return Err("a listing that is no file of docs/guide/code".into());
     };
-    let name = include.file.file_name().expect("a file").to_string_lossy().into_owned();
-    if include.part {
+    let current = fs::read_to_string(&listing.file).map_err(|error| format!("a listing's file: {error}"))?;
+    if !current.contains(&block.text) || (!listing.part && current != block.text) {
+        return Err("the listing is not what its file is; `./scripts/check reference` writes it anew".into());
+    }
+    let name = listing.file.file_name().expect("a file").to_string_lossy().into_owned();
+    if listing.part {
         let whole = |block: &Block| {
-            block.include.as_ref().is_some_and(|other| other.file == include.file && !other.part)
+            block.listing.as_ref().is_some_and(|other| other.file == listing.file && !other.part)
         };
         return match page.blocks.iter().any(whole) {
             true => Ok(()),
@@ -177,8 +170,7 @@ fn put(page: &Page, index: usize, folder: &Path) -> Result<(), String> {
     if !page.blocks[index..].iter().any(runs) {
         return Err(format!("no command below names {name}"));
     }
-    fs::copy(&include.file, folder.join(&name)).map_err(|error| format!("{name}: {error}"))?;
-    Ok(())
+    fs::write(folder.join(&name), &block.text).map_err(|error| format!("{name}: {error}"))
 }
 
 /// What a block of commands prints.
@@ -194,17 +186,4 @@ fn execute(block: &Block, folder: &Path, path: &str) -> Result<String, String> {
             Err(format!("{}--- ended with {:?} and printed\n{}", block.text, outcome.status, outcome.out))
         }
     }
-}
-
-/// The command under its name, on ports that no other page has: `splay run` alone finds free ones, but
-/// two that look at the same time find the same.
-fn install_splay(folder: &Path, first_port: u16) {
-    let splay = assert_cmd::cargo::cargo_bin("splay");
-    let script = format!(
-        "#!/bin/sh\n[ \"$1\" != run ] || {{ shift; set -- run --first-port {first_port} \"$@\"; }}\nexec '{}' \"$@\"\n",
-        splay.display()
-    );
-    let path = folder.join("splay");
-    fs::write(&path, script).expect("the temporary folder is writable");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its files are ours");
 }

@@ -52,8 +52,12 @@ fn a_run_draws_its_overlay() {
         );
     }
     assert!(place.result("ring.svg").contains("5 of 5 know the next on the ring"));
-    let again = Outcome::of(place.splay(&["plot", "runs/app/latest", "ring", "-o", "-"])).ended(0);
-    assert_eq!(again.out, place.result("ring.svg"));
+    for run in ["runs/app/latest", "runs/app", "app", "app.lua", "runs/app/latest/view.json"] {
+        let again = Outcome::of(place.splay(&["plot", run, "ring", "-o", "-"])).ended(0);
+        assert_eq!(again.out, place.result("ring.svg"), "{run}");
+    }
+    let elsewhere = ["plot", "app", "ring", "-o", "-", "--runs", "elsewhere"];
+    Outcome::of(place.splay(&elsewhere)).ended(3);
     let options = place.result("options.json");
     assert!(options.contains("\"--plot\",\n    \"ring\""), "{options}");
 }
@@ -97,8 +101,15 @@ fn nothing_to_draw_is_told() {
     let outcome = place.run(1, &["--plot", "ring", "-q"]).ended(6);
     assert!(outcome.err.contains("splay: no ring drawn: no instance showed anything"), "{outcome:?}");
     assert!(!Path::new(&place.folder_of_results()).join("view.json").exists());
-    let outcome = Outcome::of(place.splay(&["plot", "runs/app/latest"])).ended(3);
-    assert!(outcome.err.contains("read what the run showed, `runs/app/latest/view.json`"), "{outcome:?}");
+    for run in ["runs/app/latest", "app", "app.lua"] {
+        let outcome = Outcome::of(place.splay(&["plot", run])).ended(6);
+        let told = "splay: nothing to draw in runs/app/latest: the application sets no global `view` (see `splay \
+                    doc view`)\n";
+        assert_eq!(outcome.err, told);
+    }
+    let outcome = Outcome::of(place.splay(&["plot", "other"])).ended(3);
+    let told = "splay: no run `other`: neither a folder of results nor an application in runs\n";
+    assert_eq!(outcome.err, told);
     place.write("view.json", "{");
     let outcome = Outcome::of(place.splay(&["plot", "view.json"])).ended(3);
     assert_eq!(outcome.err.lines().count(), 1, "{outcome:?}");

@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use support::{Place, eventually, free_ports, without_prefix};
+use support::{Outcome, Place, eventually, free_ports, without_prefix};
 
 #[test]
 fn hello_world() {
@@ -32,7 +32,7 @@ fn instances_know_their_job() {
     let first = free_ports(12);
     let port = first.to_string();
     let words = ["run", "app.lua", "-n", "12", "--first-port", &port, "--list-size", "3", "--", "one", "-q"];
-    let outcome = support::Outcome::of(place.splay(&words)).ended(0);
+    let outcome = Outcome::of(place.splay(&words)).ended(0);
     assert_eq!(outcome.out.lines().count(), 12);
     for line in outcome.out.lines() {
         let (instance, text) = without_prefix(line);
@@ -154,7 +154,7 @@ fn a_server_that_cannot_start_in_a_thread_shows_in_the_status() {
 }
 
 /// The lines of standard error that are about instances, without their prefixes.
-fn told(outcome: &support::Outcome) -> Vec<&str> {
+fn told(outcome: &Outcome) -> Vec<&str> {
     outcome.err.lines().filter(|line| line.starts_with('[')).map(|line| without_prefix(line).1).collect()
 }
 
@@ -321,14 +321,14 @@ fn errors_name_what_is_wrong() {
         (&["run", "app.lua", "--for", "soon"], 2, "not a duration such as 60"),
         (&["run", "app.lua", "-n", "0"], 2, "splay: invalid value '0' for '--instances <N>'"),
         (&["run", "app.lua", "-n", "3", "--only", "4"], 2, "splay: --only names instance 4"),
-        (&["walk"], 2, "splay: unrecognized subcommand 'walk'"),
+        (&["walk"], 2, "splay: there is no command `walk`"),
     ];
     for (words, status, text) in cases {
-        let outcome = support::Outcome::of(place.splay(words)).ended(status);
+        let outcome = Outcome::of(place.splay(words)).ended(status);
         assert!(outcome.err.contains(text), "{words:?}: {outcome:?}");
         assert!(outcome.err.lines().count() == 1 || status == 4, "{words:?}: {outcome:?}");
     }
-    let outcome = support::Outcome::of(place.splay(&["run", "app.lua"]));
+    let outcome = Outcome::of(place.splay(&["run", "app.lua"]));
     assert!(outcome.err.contains("\n 2 | local = 2\n"), "{outcome:?}");
     assert!(!place.path().join("runs").exists(), "results of a run that never was");
 }
@@ -340,14 +340,52 @@ fn taken_ports_and_impossible_numbers() {
     let taken = first + 1;
     let _listener = std::net::TcpListener::bind(("127.0.0.1", taken)).unwrap();
     let words = ["run", "app.lua", "-n", "3", "--first-port", &first.to_string()];
-    let outcome = support::Outcome::of(place.splay(&words)).ended(5);
+    let outcome = Outcome::of(place.splay(&words)).ended(5);
     assert!(
         outcome.err.contains(&format!("port {taken} is taken (tcp, wanted by instance 2)")),
         "{outcome:?}"
     );
     let words = ["run", "app.lua", "-n", "3", "--first-port", "65534"];
-    let outcome = support::Outcome::of(place.splay(&words)).ended(2);
+    let outcome = Outcome::of(place.splay(&words)).ended(2);
     assert!(outcome.err.contains("need ports up to 65536"), "{outcome:?}");
+}
+
+#[test]
+fn runs_at_the_same_moment_have_ports_of_their_own() {
+    let place = Place::with(
+        "require 'splay.base'\nlocal rpc = require 'splay.rpc'\nfunction hello() return job.me.port end\n\
+         events.run(function()\n  assert(rpc.server(job.me))\n  events.sleep(0.5)\n  \
+         for _, node in ipairs(job.nodes) do print(assert(rpc.call(node, 'hello', 5)) - node.port) end\n  \
+         events.sleep(1)\n  os.exit(0)\nend)",
+    );
+    for round in 1..=3 {
+        let runs: Vec<_> = (0..4)
+            .map(|run| place.start(&["run", "app.lua", "-n", "4", "--runs", &format!("runs-{round}-{run}")]))
+            .collect();
+        for run in runs {
+            let outcome = run.wait().ended(0);
+            assert_eq!(outcome.lines(), ["0"; 16], "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn ports_of_another_run_are_told() {
+    let place = Place::with("require 'splay.base' events.run(function() print('here') events.sleep(60) end)");
+    let first = free_ports(4);
+    let port = (first + 1).to_string();
+    let other = place.start(&["run", "app.lua", "-n", "3", "--first-port", &port, "--runs", "others"]);
+    eventually("the other run is there", || place.path().join("others/app/latest").exists());
+    let words = ["run", "app.lua", "-n", "2", "--first-port", &first.to_string()];
+    let outcome = Outcome::of(place.splay(&words)).ended(5);
+    let told = format!("ports {first} to {} are wanted, and {port} to {} are those of", first + 1, first + 3);
+    assert!(outcome.err.contains(&told), "{outcome:?}");
+    assert!(outcome.err.contains("choose other ports with --first-port"), "{outcome:?}");
+    assert!(outcome.err.contains(&format!("process {}", other.child.id())), "{outcome:?}");
+    // However it ends, its ports are free then.
+    other.signal(Signal::KILL);
+    other.wait();
+    Outcome::of(place.splay(&[&words[..], &["--for", "100ms"]].concat())).ended(0);
 }
 
 #[test]
@@ -357,7 +395,7 @@ fn too_few_descriptors() {
     let line = format!("ulimit -n 100; '{}' run app.lua -n 200", splay.display());
     let output =
         std::process::Command::new("sh").args(["-c", &line]).current_dir(place.path()).output().unwrap();
-    let outcome = support::Outcome::from(output).ended(5);
+    let outcome = Outcome::from(output).ended(5);
     assert!(
         outcome.err.contains("need at least 264 file descriptors and the hard limit is 100"),
         "{outcome:?}"
@@ -373,8 +411,11 @@ fn a_closed_output_ends_the_run() {
     let port = free_ports(1).to_string();
     let mut running = place.start(&["run", "app.lua", "--first-port", &port]);
     drop(running.child.stdout.take());
-    let outcome = running.wait().ended(130);
-    assert!(outcome.err.contains("output closed"), "{outcome:?}");
+    let outcome = running.wait().ended(6);
+    // The summary alone: nothing has gone wrong.
+    assert!(outcome.err.starts_with("splay: 1 instance in "), "{outcome:?}");
+    assert!(outcome.err.contains("(output closed): 1 stopped") && outcome.err.lines().count() == 2);
+    assert_eq!(place.summary()["status"], 6);
 }
 
 #[test]
@@ -391,6 +432,68 @@ fn options_replay() {
     let options: serde_json::Value = serde_json::from_str(&place.result("options.json")).unwrap();
     let words: Vec<&str> =
         options["command_line"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
-    let again = support::Outcome::of(place.splay(&words[1..])).ended(0);
+    let again = Outcome::of(place.splay(&words[1..])).ended(0);
     assert_eq!(again.lines(), [first]);
+}
+
+#[test]
+fn what_all_instances_say_at_their_start_is_told_once() {
+    let place = Place::with("require('splay.cli').parameters { fanout = 2 }\nprint('never')");
+    let outcome = place.run(5, &["--", "fanot=1"]).ended(1);
+    let lines: Vec<&str> = outcome.err.lines().collect();
+    let told = "splay: unknown parameter `fanot`; did you mean `fanout`? there are: fanout (2)";
+    assert_eq!(lines[0], format!("{told} (said by all 5 instances)"));
+    assert!(lines[1].starts_with("splay: 5 instances in ") && lines[1].ends_with(": 5 error"), "{outcome:?}");
+    assert!(lines.len() == 3 && lines[2].starts_with("splay: results in "), "{outcome:?}");
+    // The files have all of it.
+    assert!(place.result("instances/5.log").contains("unknown parameter"), "{outcome:?}");
+    assert_eq!(place.summary()["failed"], 5);
+    let alone = place.run(1, &["--", "fanot=1"]).ended(1);
+    assert_eq!(alone.err.lines().next(), Some(told));
+
+    // A mistake of the program is shown where it is.
+    place.write("app.lua", "local t = nil\nt.x = 1");
+    let outcome = place.run(3, &[]).ended(1);
+    assert!(outcome.err.contains("[1]") && !outcome.err.contains("[2]"), "{outcome:?}");
+    assert!(outcome.err.contains("app.lua:2: attempt to index"), "{outcome:?}");
+    assert!(outcome.err.contains("\nsplay: said by all 3 instances\n"), "{outcome:?}");
+
+    // What only some say, or after something else, is told by each.
+    place.write("app.lua", "if job.position == 2 then print('x') end error('no', 0)");
+    let outcome = place.run(3, &[]).ended(1);
+    for instance in ["[1]", "[2]", "[3]"] {
+        let lines =
+            outcome.err.lines().filter(|line| line.starts_with(instance) && line.ends_with(" failed: no"));
+        assert_eq!(lines.count(), 1, "{instance}: {outcome:?}");
+    }
+}
+
+#[test]
+fn an_instance_that_lives_on_without_its_first_thread_is_told() {
+    let place = Place::with(
+        "require 'splay.base'\nevents.run(function()\n  assert(require('splay.rpc').server(job.me))\n  \
+         events.sleep(0.1)\n  error('gone')\nend)",
+    );
+    let outcome = place.run(2, &["--for", "1s"]).ended(1);
+    let told = "that was the thread events.run began with: a server or other threads go on, and so does the \
+                instance (exit status 1 at the end)";
+    for instance in [1, 2] {
+        assert!(
+            outcome.err.lines().any(|line| without_instance(line, instance) == Some(told)),
+            "{outcome:?}"
+        );
+    }
+    assert!(outcome.err.contains("  [1] its first thread died and it lived on: "), "{outcome:?}");
+    assert!(place.result("instances/2.log").contains("! that was the thread events.run began with"));
+    assert!(place.result("events.jsonl").contains("\"lives_on\":true"));
+
+    // Nothing is left: the instance ends, and there is no need to say so.
+    place.write("app.lua", "require 'splay.base' events.run(function() error('gone') end)");
+    let outcome = place.run(1, &[]).ended(1);
+    assert!(!outcome.err.contains("go on") && outcome.err.contains("a thread died: "), "{outcome:?}");
+}
+
+/// The text of a line of this instance.
+fn without_instance(line: &str, instance: u32) -> Option<&str> {
+    line.starts_with(&format!("[{instance}]")).then(|| without_prefix(line).1)
 }

@@ -147,6 +147,12 @@ fn files_that_do_not_get_to_their_results_fail() {
     place.write("x_test.lua", "x =");
     test(&place, &[]).ended(4);
     test(&place, &["none_test.lua"]).ended(3);
+    place.write("x.lua", "print(job.position)");
+    place.write("y.lua", "print(job.position)");
+    let told =
+        "splay: x.lua is no test: the name of a test file ends in _test.lua; did you mean x_test.lua?\n";
+    assert_eq!(test(&place, &["x.lua"]).ended(2).err, told);
+    assert!(test(&place, &["y.lua"]).ended(2).err.contains("; `splay run y.lua` runs an application"));
     assert!(Outcome::of(Place::new().splay(&["test"])).ended(1).err.contains("no file named *_test.lua"));
 }
 

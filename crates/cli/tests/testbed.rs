@@ -17,17 +17,11 @@ fn programs() -> PathBuf {
     splay
 }
 
-/// Ports of the splayds of a test, apart from those of others on this machine.
-fn first_port() -> String {
-    (12_000 + std::process::id() % 90 * 100).to_string()
-}
-
 /// Runs a script of bash in a testbed.
 fn inside(place: &Place, splayds: u32, script: &str) -> Outcome {
     programs();
-    let (count, port) = (splayds.to_string(), first_port());
-    let words =
-        ["up", "-n", &count, "--seats", "30", "--first-port", &port, "--exec", "bash", "-euc", script];
+    let count = splayds.to_string();
+    let words = ["up", "-n", &count, "--seats", "30", "--exec", "bash", "-euc", script];
     let mut command = place.splay(&words);
     command.env("XDG_CONFIG_HOME", place.path()).timeout(Duration::from_secs(120));
     Outcome::of(command)
@@ -191,10 +185,9 @@ fn nothing_is_left() {
     programs();
     for signal in [Signal::TERM, Signal::HUP, Signal::KILL] {
         let folder = place.path().join(format!("kept-{}", signal.as_raw()));
-        let port = first_port();
         let kept = folder.to_string_lossy().into_owned();
         let mut command = std::process::Command::new(programs());
-        command.args(["up", "-n", "1", "--first-port", &port, "--keep", &kept]);
+        command.args(["up", "-n", "1", "--keep", &kept]);
         command.env("XDG_CONFIG_HOME", place.path()).stdin(std::process::Stdio::null());
         let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn();
         let mut running = support::Running { child: child.expect("it starts") };

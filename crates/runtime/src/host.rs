@@ -204,6 +204,10 @@ pub struct Completion {
     pub candidates: Vec<String>,
 }
 
+/// What is told with [`Report::ThreadDied`] where `lives_on` holds.
+pub const LIVES_ON: &str = "that was the thread events.run began with: a server or other threads go on, and so \
+                            does the instance";
+
 /// What a worker tells its host. Times are wall-clock (or virtual) time since 1970.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
@@ -250,6 +254,9 @@ pub enum Report {
         error: String,
         /// It was cut because it ran longer than the slice without yielding.
         cut: bool,
+        /// It was the thread that `events.run` was given, and a server or other threads keep the
+        /// instance.
+        lives_on: bool,
     },
     /// What the program shows of itself, just before the instance ends. Not told if it declares
     /// nothing.

@@ -10,7 +10,7 @@ use crossbeam_channel::Sender;
 use splay_protocol::Limits;
 use splay_protocol::log_lines::LineKind;
 use splay_protocol::session::{Ending, UsageTotals};
-use splay_runtime::host::{EndReason, Report, Stream, Usage};
+use splay_runtime::host::{EndReason, LIVES_ON, Report, Stream, Usage};
 
 use super::Outgoing;
 use super::output::{Kept, Output};
@@ -128,9 +128,12 @@ impl Desk {
                 };
                 self.line(micros(at), instance, kind, &line);
             }
-            Report::ThreadDied { instance, at, error, cut } => {
+            Report::ThreadDied { instance, at, error, cut, lives_on } => {
                 let at = micros(at);
                 self.text(at, instance, &error);
+                if lives_on {
+                    self.text(at, instance, LIVES_ON);
+                }
                 if cut {
                     let allowed = u64::from(self.limits.slice_milliseconds);
                     self.limit(instance, at, "slice_milliseconds", (allowed, allowed), false);

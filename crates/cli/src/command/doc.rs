@@ -155,13 +155,21 @@ fn shown(catalogue: &[Named], name: &str) -> Option<String> {
                     .is_some_and(|rest| is_called(module, rest))
                 || full_name(module, entry) == name
         };
-        for (module_name, module) in catalogue {
-            let meant = module.entries.iter().filter(|entry| is_meant(module_name, entry));
-            texts.extend(meant.map(|entry| entry_text(module_name, module, entry)));
+        // What needs no `require` comes first.
+        let (globals, modules): (Vec<_>, Vec<_>) = catalogue.iter().partition(|(name, _)| *name == GLOBALS);
+        let entries = |of: &[&Named]| -> Vec<String> {
+            let of_module = |(name, module): &&Named| {
+                let meant = module.entries.iter().filter(|entry| is_meant(name, entry));
+                meant.map(|entry| entry_text(name, module, entry)).collect::<Vec<_>>()
+            };
+            of.iter().flat_map(of_module).collect()
+        };
+        let mut others = entries(&modules);
+        if others.is_empty() {
+            others = fields(catalogue, name);
         }
-    }
-    if texts.is_empty() {
-        texts = fields(catalogue, name);
+        texts = entries(&globals);
+        texts.extend(others);
     }
     (!texts.is_empty()).then(|| texts.join("\n"))
 }

@@ -74,7 +74,7 @@ const INSTANCE: u32 = 1;
 /// Starts the instance and the prompt.
 pub fn execute(args: ReplArgs) -> Result<ExitCode, Failure> {
     let program = Arc::new(program(args.app.as_deref())?);
-    let port = preflight::free_ports(FIRST_PORT, 1)?;
+    let (port, _kept) = preflight::reserve_free(FIRST_PORT, 1, "a `splay repl`")?;
     let lists = Lists::new("repl".to_owned(), loopback_nodes(1, port)?, ListType::Head, None, 0)?;
     let job = lists.job(INSTANCE);
     let banner = format!(

@@ -179,12 +179,16 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
     let program = Arc::new(Program::load(&options.app)?);
     let descriptors = preflight::raise_descriptor_limit(options.instances)?;
     let mut nodes = loopback_nodes(options.instances, options.first_port)?;
-    if args.first_port.is_some() {
-        preflight::check_ports(options.first_port, options.instances)?;
+    // Until the run is over.
+    let _ports = if args.first_port.is_some() {
+        preflight::reserve(options.first_port, options.instances, "another `splay run`")?
     } else {
-        options.move_to(preflight::free_ports(options.first_port, options.instances)?);
+        let (first, ports) =
+            preflight::reserve_free(options.first_port, options.instances, "another `splay run`")?;
+        options.move_to(first);
         nodes = loopback_nodes(options.instances, options.first_port)?;
-    }
+        ports
+    };
 
     let started = Timestamp::now();
     let id = format!("{:04x}", rand::random::<u16>());

@@ -73,6 +73,9 @@ pub struct TestArgs {
 /// Runs the files one after the other.
 pub fn execute(args: TestArgs) -> Result<ExitCode, Failure> {
     let files = search::find(&args.files, SUFFIX)?;
+    if let Some(other) = files.iter().find(|file| file.is_file() && !named_as_test(file)) {
+        return Err(Failure::Usage(no_test(other)));
+    }
     if files.is_empty() {
         return Err(Failure::NotFound(format!("no file named *{SUFFIX} here or below")));
     }
@@ -93,6 +96,21 @@ pub fn execute(args: TestArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::NotFound(format!("no test has `{text}` in its name")));
     }
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+fn named_as_test(file: &Path) -> bool {
+    file.to_string_lossy().ends_with(SUFFIX)
+}
+
+/// What to say of a file that is not one of tests.
+fn no_test(file: &Path) -> String {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let beside = file.with_file_name(format!("{stem}{SUFFIX}"));
+    let hint = match beside.is_file() {
+        true => format!("did you mean {}?", beside.display()),
+        false => format!("`splay run {}` runs an application", file.display()),
+    };
+    format!("{} is no test: the name of a test file ends in {SUFFIX}; {hint}", file.display())
 }
 
 fn tell(text: &str) -> Result<(), Failure> {

@@ -13,9 +13,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::failure::{Failure, complain};
+use crate::preflight;
+use crate::reservation::{Reservation, Reservations};
 use crate::testbed::print;
 use crate::testbed::sessions::{self, Session, Sessions};
-use crate::testbed::up::{Plan, Testbed};
+use crate::testbed::up::{Plan, Testbed, ports_of_all};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,11 +41,15 @@ variables SPLAY_CONTROLLER, SPLAY_TOKEN and SPLAY_FINGERPRINT, and the folder in
 Exit status:
   0    ended by Ctrl-C, or by SIGTERM or SIGHUP
   2    the command line is wrong
+  5    ports from --first-port on are those of another testbed or run
   6    a file cannot be written
   7    the controller cannot be reached
   14   a process of the testbed does not start, or ends right after its start
   130  interrupted before all was up
   with --exec: the status of the command";
+
+/// Where the splayds' ports begin unless the user says otherwise: above those of most runs.
+const FIRST_PORT: u16 = 22_000;
 
 /// How often it is looked whether something has ended.
 const LOOK: Duration = Duration::from_millis(100);
@@ -64,9 +70,10 @@ pub struct UpArgs {
     /// Keep everything in this folder.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// First port of the first splayd's instances.
-    #[arg(long, value_name = "P", default_value_t = 22_000, value_parser = clap::value_parser!(u16).range(1024..))]
-    first_port: u16,
+    /// First port of the first splayd's instances [default: 22000, or the next that no other
+    /// testbed or run has].
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1024..))]
+    first_port: Option<u16>,
     /// Run this command in the testbed, then end it all.
     #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, trailing_var_arg = true)]
     exec: Vec<String>,
@@ -150,10 +157,11 @@ pub fn execute(args: UpArgs) -> Result<ExitCode, Failure> {
     }
     let stopped = || stop.load(Ordering::SeqCst);
     let folder = Folder::make(args.keep.as_ref())?;
+    let (first_port, _ports) = ports(&args)?;
     let plan = Plan {
         splayds: args.splayds,
         seats: args.seats,
-        first_port: args.first_port,
+        first_port,
         listen: args.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into()),
         folder: folder.path.clone(),
     };
@@ -172,6 +180,28 @@ pub fn execute(args: UpArgs) -> Result<ExitCode, Failure> {
     };
     testbed.end();
     code
+}
+
+/// The first of the splayds' ports, and all of them for this testbed alone. What else uses some of
+/// them is no hindrance: splayds give instances the others.
+fn ports(args: &UpArgs) -> Result<(u16, Reservation), Failure> {
+    let command = "another `splay up`";
+    let span = |first| ports_of_all(args.splayds, args.seats, first);
+    let Some(first) = args.first_port else {
+        let reservations = Reservations::open();
+        let mut first = FIRST_PORT;
+        loop {
+            let ports = span(first)?;
+            match reservations.holder(&ports) {
+                None => return Ok((first, reservations.take(&ports, command)?)),
+                // At most the last port of all, where there is no room for anything.
+                Some(taken) => first = taken.ports.end().saturating_add(1),
+            }
+        }
+    };
+    let (ports, reservations) = (span(first)?, Reservations::open());
+    preflight::refuse_reserved(&reservations, &ports)?;
+    Ok((first, reservations.take(&ports, command)?))
 }
 
 fn stay(

@@ -62,7 +62,9 @@ impl Kind {
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum PlotError {
     /// The program declares nothing.
-    #[error("no instance showed anything of itself: the application sets no global `view`")]
+    #[error(
+        "no instance showed anything of itself: the application sets no global `view` (see `splay doc view`)"
+    )]
     Nothing,
     /// It declares something else.
     #[error("no instance declares {needed} in its global `view`")]

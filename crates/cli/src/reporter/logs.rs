@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::time::Duration;
 
-use splay_runtime::host::InstanceNumber;
+use splay_runtime::host::{InstanceNumber, LIVES_ON};
 
 use super::{Reporter, Trouble};
 use crate::event::{Event, What};
@@ -75,8 +75,11 @@ impl Reporter for InstanceLogs {
                     self.write_out(*instance)?;
                 }
             }
-            What::ThreadDied { instance, error, .. } => {
+            What::ThreadDied { instance, error, lives_on, .. } => {
                 self.lines(*instance, at, "! ", error);
+                if *lives_on {
+                    self.lines(*instance, at, "! ", LIVES_ON);
+                }
             }
             What::Viewed { instance, view } => {
                 for trouble in &view.troubles {

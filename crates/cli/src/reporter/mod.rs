@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use jiff::Timestamp;
-pub use views::VIEW_FILE;
+pub use views::{KEPT_UNASKED, VIEW_FILE};
 
 use crate::event::Event;
 use crate::failure::Failure;

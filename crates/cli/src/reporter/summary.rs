@@ -53,8 +53,8 @@ fn endings(ledger: &Ledger) -> String {
     counts.iter().map(|(label, count)| format!("{count} {label}")).collect::<Vec<_>>().join(", ")
 }
 
-/// The lines a user reads at the end.
-pub fn short_summary(ledger: &Ledger, folder: &Path) -> String {
+/// The lines a user reads at the end; without why instances failed if that is `told`.
+pub fn short_summary(ledger: &Ledger, folder: &Path, told: bool) -> String {
     let mut text = String::new();
     let cause = ledger.cause().map_or(String::new(), |cause| format!(" ({cause})"));
     let (total, time) = (instances(ledger.total()), seconds_text(ledger.latest()));
@@ -64,13 +64,17 @@ pub fn short_summary(ledger: &Ledger, folder: &Path) -> String {
     }
     let failed =
         ledger.instances().filter_map(|(number, entry)| Some((number, one_line(entry.failure.as_ref()?))));
-    name_some(&mut text, failed, "failed");
+    name_some(&mut text, failed.filter(|_| !told), "failed");
     let threads = ledger.instances().filter_map(|(number, entry)| {
         let first = entry.first_thread_error.as_ref()?;
         let count = entry.thread_errors;
-        let threads = if count == 1 { "a thread died" } else { "threads died" };
-        let times = if count == 1 { String::new() } else { format!(" ({count})") };
-        Some((number, format!("{threads}{times}: {first}")))
+        let what = match (entry.lived_on, count) {
+            (false, 1) => "a thread died".to_owned(),
+            (false, _) => format!("threads died ({count})"),
+            (true, 1) => "its first thread died and it lived on".to_owned(),
+            (true, _) => format!("threads died ({count}), its first among them, and it lived on"),
+        };
+        Some((number, format!("{what}: {first}")))
     });
     name_some(&mut text, threads, "lost threads");
     let _ = writeln!(text, "splay: results in {}", folder.display());

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style as Ansi};
 use indicatif::ProgressBar;
-use splay_runtime::host::{InstanceNumber, Stream};
+use splay_runtime::host::{InstanceNumber, LIVES_ON, Stream};
 
 use super::summary::short_summary;
 use super::{Reporter, Style, Trouble};
-use crate::event::{Event, What};
+use crate::event::{Ending, Event, StopCause, What};
+use crate::failure::STATUS_INSTANCE_FAILED;
 use crate::ledger::{Ledger, first_line};
 use crate::options::Options;
 
@@ -63,7 +64,22 @@ pub struct Terminal {
     held: Vec<u8>,
     held_for: Stream,
     about: String,
+    opening: Opening,
 }
+
+/// Until something else happens, errors that end instances right at their start are kept back:
+/// what all of them say is told once.
+enum Opening {
+    /// Instance, time and ending of each that has ended so far.
+    Waiting(Vec<(InstanceNumber, Duration, Ending)>),
+    /// Something else has happened.
+    Over,
+    /// All instances said the same, which has been told.
+    Told,
+}
+
+/// How long errors are kept back while other instances have yet to say theirs.
+const OPENING: Duration = Duration::from_secs(1);
 
 impl Terminal {
     /// Shows what `style` asks for, around the progress line if there is one.
@@ -92,6 +108,7 @@ impl Terminal {
             held: Vec::new(),
             held_for: Stream::Out,
             about,
+            opening: Opening::Waiting(Vec::new()),
         };
         if terminal.style.verbosity == Verbosity::Verbose {
             let about = std::mem::take(&mut terminal.about);
@@ -177,8 +194,93 @@ impl Terminal {
     }
 }
 
+/// Opening of a run: errors that all instances share.
+impl Terminal {
+    /// Whether the event is kept back, or told, with others of its kind.
+    fn opens_with(&mut self, event: &Event) -> Result<bool, Trouble> {
+        let Opening::Waiting(kept) = &mut self.opening else { return Ok(false) };
+        match &event.what {
+            What::Started { .. } | What::Churn { .. } => return Ok(false),
+            What::Viewed { view, .. } if view.troubles.is_empty() => return Ok(false),
+            What::Ended { instance, ending: ending @ Ending::Error { message }, .. }
+                if kept.iter().all(|(other, _, said)| {
+                    other != instance
+                        && matches!(said, Ending::Error { message: other } if first_line(other) == first_line(message))
+                }) =>
+            {
+                kept.push((*instance, event.at, ending.clone()));
+                if kept.len() == self.instances as usize {
+                    self.tell_once()?;
+                }
+                return Ok(true);
+            }
+            _ => {}
+        }
+        self.stop_waiting()?;
+        Ok(false)
+    }
+
+    /// Shows what was kept back as if it had not been.
+    fn stop_waiting(&mut self) -> Result<(), Trouble> {
+        if let Opening::Waiting(kept) = &mut self.opening {
+            let kept = std::mem::take(kept);
+            self.opening = Opening::Over;
+            for (instance, at, ending) in kept {
+                self.ended(instance, at, &ending)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All instances have said the same. An error without a place in the program is meant for who
+    /// gave the command, and stands without the program's traceback.
+    fn tell_once(&mut self) -> Result<(), Trouble> {
+        let Opening::Waiting(kept) = std::mem::replace(&mut self.opening, Opening::Told) else {
+            return Ok(());
+        };
+        let all = match kept.len() {
+            1 => String::new(),
+            count => format!(" (said by all {count} instances)"),
+        };
+        match kept.into_iter().min_by_key(|(instance, ..)| *instance) {
+            Some((_, _, Ending::Error { message })) if !has_place(first_line(&message)) => {
+                self.own_line(&format!("{}{all}", first_line(&message)))
+            }
+            Some((instance, at, ending)) => {
+                if self.instances == 1 {
+                    self.opening = Opening::Over;
+                }
+                self.ended(instance, at, &ending)?;
+                if all.is_empty() { Ok(()) } else { self.own_line(all.trim_matches([' ', '(', ')'])) }
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn ended(&mut self, instance: InstanceNumber, at: Duration, ending: &Ending) -> Result<(), Trouble> {
+        if self.shows(instance) && (self.style.verbosity == Verbosity::Verbose || ending.failed()) {
+            let tone = ending.failed().then_some(AnsiColor::Red);
+            for line in ending.to_string().lines() {
+                self.line(Stream::Err, instance, at, line.as_bytes(), tone)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error begins with a file and a line: `app.lua:12: ...`.
+fn has_place(line: &str) -> bool {
+    line.match_indices(':').any(|(at, _)| {
+        let rest = line[at + 1..].trim_start_matches(|c: char| c.is_ascii_digit());
+        rest.starts_with(':') && rest.len() < line.len() - at - 1
+    })
+}
+
 impl Reporter for Terminal {
     fn on_event(&mut self, event: &Event) -> Result<(), Trouble> {
+        if self.opens_with(event)? {
+            return Ok(());
+        }
         let at = event.at;
         let verbose = self.style.verbosity == Verbosity::Verbose;
         match &event.what {
@@ -187,9 +289,13 @@ impl Reporter for Terminal {
                     self.line(*stream, *instance, at, line, None)?;
                 }
             }
-            What::ThreadDied { instance, error, .. } if self.shows(*instance) => {
+            What::ThreadDied { instance, error, lives_on, .. } if self.shows(*instance) => {
                 for line in error.lines() {
                     self.line(Stream::Err, *instance, at, line.as_bytes(), Some(AnsiColor::Red))?;
+                }
+                if *lives_on {
+                    let text = format!("{LIVES_ON} (exit status {STATUS_INSTANCE_FAILED} at the end)");
+                    self.line(Stream::Err, *instance, at, text.as_bytes(), Some(AnsiColor::Yellow))?;
                 }
             }
             What::Viewed { instance, view } => {
@@ -198,23 +304,15 @@ impl Reporter for Terminal {
                     self.line(Stream::Err, *instance, at, text.as_bytes(), Some(AnsiColor::Yellow))?;
                 }
             }
-            What::Ended { instance, ending, .. } if self.shows(*instance) => {
-                if verbose || ending.failed() {
-                    let tone = ending.failed().then_some(AnsiColor::Red);
-                    for line in ending.to_string().lines() {
-                        self.line(Stream::Err, *instance, at, line.as_bytes(), tone)?;
-                    }
-                }
-            }
+            What::Ended { instance, ending, .. } => self.ended(*instance, at, ending)?,
             What::Started { instance } if verbose && self.shows(*instance) => {
                 self.line(Stream::Err, *instance, at, b"started", None)?;
             }
+            // Who has closed the output wants no more of it.
+            What::Stopping { cause: StopCause::OutputClosed } => {}
             What::Stopping { cause } => {
-                let again = if *cause == crate::event::StopCause::Interrupted {
-                    " (Ctrl-C again: do not wait)"
-                } else {
-                    ""
-                };
+                let again =
+                    if *cause == StopCause::Interrupted { " (Ctrl-C again: do not wait)" } else { "" };
                 self.own_line(&format!("{cause}: stopping {}{again}", instances(self.instances)))?;
             }
             What::Fault { fault, over } if self.style.verbosity != Verbosity::Quiet => {
@@ -223,7 +321,7 @@ impl Reporter for Terminal {
             }
             What::Fault { .. } => {}
             What::WorkerBroke { error } => self.own_line(&format!("worker lost: {}", first_line(error)))?,
-            What::ThreadDied { .. } | What::Ended { .. } | What::Started { .. } | What::Churn { .. } => {}
+            What::ThreadDied { .. } | What::Started { .. } | What::Churn { .. } => {}
         }
         Ok(())
     }
@@ -232,9 +330,19 @@ impl Reporter for Terminal {
         self.flush()
     }
 
+    fn tick(&mut self, now: Duration, _ledger: &Ledger) -> Result<(), Trouble> {
+        match &self.opening {
+            Opening::Waiting(kept) if kept.first().is_some_and(|(_, at, _)| now > *at + OPENING) => {
+                self.stop_waiting()
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn finish(&mut self, ledger: &Ledger) -> Result<(), Trouble> {
+        self.stop_waiting()?;
         self.turn_to(Stream::Err)?;
-        let summary = short_summary(ledger, &self.folder);
+        let summary = short_summary(ledger, &self.folder, matches!(self.opening, Opening::Told));
         self.held.extend_from_slice(summary.as_bytes());
         self.flush()
     }

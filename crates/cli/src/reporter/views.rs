@@ -18,7 +18,7 @@ pub const VIEW_FILE: &str = "view.json";
 
 /// Up to so many instances what they show is kept even if no picture is asked for: a second or two
 /// of a run's memory and disk. Pictures of more show little.
-const KEPT_UNASKED: u32 = 1000;
+pub const KEPT_UNASKED: u32 = 1000;
 
 /// The writer of view.json.
 pub struct Views {

@@ -18,15 +18,16 @@ pub struct Block {
     /// `lua`, or `text,unordered` ...
     pub info: String,
     pub text: String,
-    /// The file that the block is.
-    pub include: Option<Include>,
+    /// The file that the block shows.
+    pub listing: Option<Listing>,
     /// The next line after it that is not blank.
     pub after: String,
 }
 
-/// `{{#include code/x.lua}}`, or a part of the file: `{{#include code/x.lua:3:9}}`.
+/// `<!-- code/x.lua -->` on the line before the block, or a part of the file:
+/// `<!-- code/x.lua:3:9 -->`.
 #[derive(Clone)]
-pub struct Include {
+pub struct Listing {
     pub file: PathBuf,
     pub part: bool,
 }
@@ -37,10 +38,12 @@ impl Page {
         let folder = path.parent().expect("in a folder");
         let mut page = Page { path: path.to_owned(), blocks: Vec::new(), links: Vec::new() };
         let mut lines = text.lines().enumerate();
+        let mut before = "";
         while let Some((number, line)) = lines.next() {
             let Some(info) = line.trim_start().strip_prefix("```") else {
                 let targets = line.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
                 page.links.extend(targets.map(str::to_owned));
+                before = line;
                 continue;
             };
             let text: String = lines
@@ -53,10 +56,11 @@ impl Page {
             page.blocks.push(Block {
                 line: number + 1,
                 info: info.trim().to_owned(),
-                include: Include::of(&text, folder),
+                listing: Listing::named(before, folder),
                 text,
                 after: after.unwrap_or_default().to_owned(),
             });
+            before = "";
         }
         page
     }
@@ -81,10 +85,10 @@ impl Block {
     }
 }
 
-impl Include {
-    fn of(text: &str, folder: &Path) -> Option<Include> {
-        let target = text.trim().strip_prefix("{{#include ")?.strip_suffix("}}")?;
+impl Listing {
+    fn named(comment: &str, folder: &Path) -> Option<Listing> {
+        let target = comment.strip_prefix("<!-- ")?.strip_suffix(" -->")?;
         let (file, range) = target.split_once(':').unwrap_or((target, ""));
-        Some(Include { file: folder.join(file), part: !range.is_empty() })
+        Some(Listing { file: folder.join(file), part: !range.is_empty() })
     }
 }

@@ -4,9 +4,11 @@
 
 pub mod terminal;
 
+use std::fs::File;
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -164,12 +166,13 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// The first of so many free ports in a row. Tests run side by side, in several processes: each
-/// process has a range of its own, below the ports the system gives out by itself.
+/// process has a range of its own, below the ports that commands find by themselves.
 pub fn free_ports(count: u16) -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = 10_000 + (std::process::id() % 20) as u16 * 1000;
+    static RANGE: OnceLock<(u16, File)> = OnceLock::new();
+    let (base, _locked) = RANGE.get_or_init(range_of_ports);
     loop {
-        let first = base + NEXT.fetch_add(count, Ordering::Relaxed) % (1000 - count);
+        let first = base + NEXT.fetch_add(count, Ordering::Relaxed) % (PORTS_PER_PROCESS - count);
         let free = |port| {
             TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok()
         };
@@ -177,4 +180,19 @@ pub fn free_ports(count: u16) -> u16 {
             return first;
         }
     }
+}
+
+const PORTS_PER_PROCESS: u16 = 200;
+
+/// A range that no other test has, until the file is closed.
+fn range_of_ports() -> (u16, File) {
+    let user = rustix::process::getuid().as_raw();
+    let folder = std::env::temp_dir().join(format!("splay-test-ports-{user}"));
+    std::fs::create_dir_all(&folder).expect("temporary folders can be made");
+    let mut ranges = (10_000..20_000).step_by(PORTS_PER_PROCESS.into());
+    let locked = ranges.find_map(|base| {
+        let file = File::create(folder.join(base.to_string())).expect("a file of ours");
+        file.try_lock().is_ok().then_some((base, file))
+    });
+    locked.expect("fewer than fifty tests at a time")
 }

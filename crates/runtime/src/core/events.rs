@@ -148,6 +148,9 @@ native! {
 
     /// `run()`: the main chunk waits until nothing can run any more.
     fn run(cx, stack) {
+        if let Some(first) = stack.bytes(1).and_then(thread_named) {
+            cx.begins_with(first);
+        }
         if cx.begin_run() { Ok(Return::Suspend) } else { Ok(Return::Values(0)) }
     }
 

@@ -134,6 +134,8 @@ pub struct Ctx {
     next_query: Cell<u64>,
     pub(super) current: Cell<Option<ThreadId>>,
     pub(super) main_thread: Cell<Option<ThreadId>>,
+    /// The one that `events.run` was given: what the program does.
+    pub(super) first_thread: Cell<Option<ThreadId>>,
     pub(super) in_run: Cell<bool>,
     /// Requests, servers and timers that keep the program alive.
     pub(super) holds: Cell<usize>,
@@ -215,6 +217,7 @@ impl Ctx {
             next_query: Cell::new(1),
             current: Cell::new(None),
             main_thread: Cell::new(None),
+            first_thread: Cell::new(None),
             in_run: Cell::new(false),
             holds: Cell::new(0),
             exit: RefCell::new(None),

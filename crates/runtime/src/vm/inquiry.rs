@@ -32,6 +32,11 @@ impl Ctx {
         self.main_thread.get() != Some(id)
     }
 
+    /// The thread that `events.run` was given.
+    pub(crate) fn begins_with(&self, id: ThreadId) {
+        self.first_thread.set(Some(id));
+    }
+
     /// The main chunk begins to wait in `events.run`; false if that is not where it is called.
     pub(crate) fn begin_run(&self) -> bool {
         let main = self.main_thread.get();

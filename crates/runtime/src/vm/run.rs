@@ -207,7 +207,10 @@ impl Ctx {
         let detail = traceback.strip_prefix(message).unwrap_or(traceback);
         let error = format!("[splay.events] E: {} DIE (error: {message}){detail}", name_of(id));
         let at = self.driver().wall();
-        self.report(Report::ThreadDied { instance: self.number, at, error, cut });
+        // Besides the main chunk, which waits for the others.
+        let others = self.threads.borrow().live() > 1 || self.holds.get() > 0;
+        let lives_on = self.first_thread.get() == Some(id) && others;
+        self.report(Report::ThreadDied { instance: self.number, at, error, cut, lives_on });
     }
 
     /// Text of the error object on top of a dead coroutine, on which nothing can be called.

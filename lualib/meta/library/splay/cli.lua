@@ -14,7 +14,7 @@ local M = {}
 --- cli.parameters({ period = 1, stay = false }, { "3", "50", "period=2" })
 ---   --> { period = 2, stay = false }
 --- cli.parameters({ period = 1 }, { "perriod=2" })
----   --> error unknown parameter `perriod`; there are: period (1)
+---   --> error unknown parameter `perriod`; did you mean `period`? there are: period (1)
 --- ```
 ---
 --- Errors: raises for a name without a default and a value of another type.

@@ -134,7 +134,7 @@ function M.exit() end
 
 --- Calls functions again and again, each call in a thread of its own. The first call comes after
 --- one period; periods do not drift. Without `force`, a function whose last call still runs is
---- left out, with a warning.
+--- left out. A warning says so the first time, then when the number of calls left out has doubled.
 ---
 --- ```lua
 --- local n = 0

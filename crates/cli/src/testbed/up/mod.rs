@@ -4,6 +4,7 @@ mod process;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -67,23 +68,32 @@ fn beside(name: &str) -> Result<PathBuf, Failure> {
     }
 }
 
+/// The ports of all splayds of such a testbed.
+pub fn ports_of_all(splayds: u32, seats: u32, first_port: u16) -> Result<RangeInclusive<u16>, Failure> {
+    let width = width(splayds, seats, first_port)?;
+    Ok(first_port..=(u32::from(first_port) + splayds * width - 1) as u16)
+}
+
 /// First and last port of a splayd's instances: disjoint ranges, as wide as there is room for.
 fn ports(plan: &Plan, index: u32) -> Result<(u16, u16), Failure> {
-    let room = u32::from(LAST_PORT.saturating_sub(plan.first_port)) + 1;
-    // Room for instances with several ports, and for ports that others use.
-    let width = (room / plan.splayds).min(plan.seats.saturating_mul(3).max(30));
-    if width < plan.seats.max(10) {
-        return Err(Failure::Usage(format!(
-            "{} splayds of {} seats need {} ports, and from {} to {LAST_PORT} there are {room}: fewer of either, or a \
-             lower --first-port",
-            plan.splayds,
-            plan.seats,
-            plan.splayds * plan.seats.max(10),
-            plan.first_port
-        )));
-    }
+    let width = width(plan.splayds, plan.seats, plan.first_port)?;
     let first = u32::from(plan.first_port) + index * width;
     Ok((first as u16, (first + width - 1) as u16))
+}
+
+/// How many ports each splayd gets.
+fn width(splayds: u32, seats: u32, first_port: u16) -> Result<u32, Failure> {
+    let room = (u32::from(LAST_PORT) + 1).saturating_sub(first_port.into());
+    // Room for instances with several ports, and for ports that others use.
+    let width = (room / splayds).min(seats.saturating_mul(3).max(30));
+    if width < seats.max(10) {
+        return Err(Failure::Usage(format!(
+            "{splayds} splayds of {seats} seats need {} ports, and from {first_port} to {LAST_PORT} there are \
+             {room}: fewer of either, or a lower --first-port",
+            splayds * seats.max(10),
+        )));
+    }
+    Ok(width)
 }
 
 fn arguments(words: &[&str]) -> Vec<String> {
@@ -313,6 +323,7 @@ mod tests {
                     .all(|(first, last)| u32::from(last - first) + 1 >= plan.seats && *last <= LAST_PORT)
             );
         }
+        assert_eq!(ports_of_all(10, 100, 22_000).unwrap(), 22_000..=24_999);
         assert_eq!(ports(&plan(200, 100), 0).unwrap_err().status(), 2);
     }
 }
