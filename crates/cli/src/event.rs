@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use splay_protocol::churn::Action;
-use splay_runtime::host::{EndReason, InstanceNumber, Report, Stream, Usage};
+use splay_runtime::host::{Check, EndReason, InstanceNumber, Report, Stream, Usage};
 use splay_runtime::view::View;
 
 use crate::trace::Sources;
@@ -52,6 +52,24 @@ pub enum What {
         cut: bool,
         /// It was the thread that `events.run` was given, and the instance lives on without it.
         lives_on: bool,
+    },
+    /// Something that was to hold does not.
+    Violated {
+        /// Which instance found it; `None`: the end of the run.
+        instance: Option<InstanceNumber>,
+        /// What was to hold.
+        name: String,
+        /// Why it does not.
+        message: String,
+    },
+    /// An instance took something down for the end of the run. Not among the events that are
+    /// written.
+    #[serde(skip)]
+    Checked {
+        /// Which instance.
+        instance: InstanceNumber,
+        /// What.
+        check: Box<Check>,
     },
     /// What an instance showed of itself at its end. Kept in view.json, and not among the events
     /// that are written.
@@ -186,6 +204,8 @@ pub enum StopCause {
     TimeLimit,
     /// Ctrl-C or SIGTERM.
     Interrupted,
+    /// Something that was to hold does not.
+    Violated,
     /// Nobody reads the output any more.
     OutputClosed,
     /// The results cannot be written any more.
@@ -197,6 +217,7 @@ impl fmt::Display for StopCause {
         f.write_str(match self {
             StopCause::TimeLimit => "time limit reached",
             StopCause::Interrupted => "interrupted",
+            StopCause::Violated => "a check was violated",
             StopCause::OutputClosed => "output closed",
             StopCause::ResultsFailed => "results cannot be written",
         })
@@ -219,6 +240,12 @@ impl Event {
             Report::ThreadDied { instance, at, error, cut, lives_on } => {
                 (at, What::ThreadDied { instance, error: sources.point(&error), cut, lives_on })
             }
+            Report::Check { instance, at, check } => match *check {
+                Check::Violated { name, message } => {
+                    (at, What::Violated { instance: Some(instance), name, message })
+                }
+                _ => (at, What::Checked { instance, check }),
+            },
             Report::Viewed { instance, at, view } => (at, What::Viewed { instance, view }),
             Report::Ended { instance, at, reason, usage } => {
                 let reason = match reason {

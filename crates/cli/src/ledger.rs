@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use splay_protocol::churn::stats::Distribution;
-use splay_runtime::host::{InstanceNumber, Usage};
+use splay_runtime::host::{Check, InstanceNumber, Usage};
 
 use crate::event::{Ending, Event, StopCause, What};
+use crate::verdicts::{Verdicts, Violation};
 use crate::failure::{STATUS_BROKEN, STATUS_INSTANCE_FAILED, STATUS_INTERRUPTED, STATUS_UNWRITTEN};
 
 /// What is known about one instance.
@@ -45,6 +46,7 @@ pub struct Ledger {
     broken: bool,
     latest: Duration,
     late: Vec<f64>,
+    verdicts: Verdicts,
 }
 
 impl Ledger {
@@ -61,6 +63,7 @@ impl Ledger {
             broken: false,
             latest: Duration::ZERO,
             late: Vec::new(),
+            verdicts: Verdicts::default(),
         }
     }
 
@@ -107,8 +110,28 @@ impl Ledger {
             }
             What::Churn { late, .. } => self.late.push(late.as_secs_f64()),
             What::WorkerBroke { .. } => self.broken = true,
-            What::Viewed { .. } | What::Fault { .. } => {}
+            What::Violated { instance: Some(instance), name, message } => {
+                let check = Check::Violated { name: name.clone(), message: message.clone() };
+                self.verdicts.apply(event.at, *instance, &check);
+            }
+            What::Checked { instance, check } => self.verdicts.apply(event.at, *instance, check),
+            What::Violated { instance: None, .. } | What::Viewed { .. } | What::Fault { .. } => {}
         }
+    }
+
+    /// The run is over: judges what can only be judged then. Gives what does not hold.
+    pub fn conclude(&mut self) -> &[Violation] {
+        // Where checks have ended the run, what was to come has not.
+        let told = self.verdicts.violations().len();
+        if told == 0 && !matches!(self.cause, Some(StopCause::Interrupted | StopCause::OutputClosed)) {
+            self.verdicts.conclude(self.latest);
+        }
+        &self.verdicts.violations()[told..]
+    }
+
+    /// What checks have found.
+    pub fn verdicts(&self) -> &Verdicts {
+        &self.verdicts
     }
 
     fn entry(&mut self, instance: InstanceNumber) -> &mut Entry {

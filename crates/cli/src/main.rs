@@ -30,6 +30,7 @@ mod sim;
 mod testbed;
 mod topology_picture;
 mod trace;
+mod verdicts;
 
 use std::process::ExitCode;
 

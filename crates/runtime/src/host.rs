@@ -81,6 +81,39 @@ impl Default for Conditions {
     }
 }
 
+/// What `splay.check` tells.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Check {
+    /// Something does not hold.
+    Violated {
+        /// What was to hold.
+        name: String,
+        /// Why it does not.
+        message: String,
+    },
+    /// Some instance is to reach this.
+    Declared {
+        /// What.
+        name: String,
+    },
+    /// It was reached.
+    Reached {
+        /// What.
+        name: String,
+    },
+    /// A step of an operation.
+    Operation {
+        /// Name of the history.
+        history: String,
+        /// What it is the history of.
+        model: splay_history::Model,
+        /// The instance's number for the operation.
+        number: u64,
+        /// What happens to it.
+        phase: splay_history::Phase,
+    },
+}
+
 /// Everything needed to start one instance.
 #[derive(Debug, Clone)]
 pub struct InstanceConfig {
@@ -257,6 +290,15 @@ pub enum Report {
         /// It was the thread that `events.run` was given, and a server or other threads keep the
         /// instance.
         lives_on: bool,
+    },
+    /// `splay.check` has found something, or takes something down.
+    Check {
+        /// Which instance.
+        instance: InstanceNumber,
+        /// When.
+        at: Duration,
+        /// What.
+        check: Box<Check>,
     },
     /// What the program shows of itself, just before the instance ends. Not told if it declares
     /// nothing.

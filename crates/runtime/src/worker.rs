@@ -247,6 +247,19 @@ impl Worker {
         }
     }
 
+    /// Has those instances that look at all (`check.global`) do so; each is known by its number.
+    pub fn look_around(&mut self) {
+        let instances: Vec<(InstanceNumber, &Instance)> =
+            self.seats.iter().filter_map(|seat| Some((seat.number, seat.instance.as_ref()?))).collect();
+        if !instances.iter().any(|(_, instance)| instance.looks()) {
+            return;
+        }
+        let mut shown: Vec<(InstanceNumber, Option<Vec<u8>>)> =
+            instances.iter().map(|(number, instance)| (*number, instance.exposed())).collect();
+        shown.sort_unstable_by_key(|(number, _)| *number);
+        instances.iter().filter(|(_, instance)| instance.looks()).for_each(|(_, one)| one.judge(&shown));
+    }
+
     /// Lets time pass where no instance is left.
     pub fn pass(&mut self, until: Duration) -> io::Result<()> {
         while self.live == 0 && self.now() < until {

@@ -258,6 +258,7 @@ impl Simulation {
             let sample = Sample { at: self.sample_at, ..self.sample() };
             self.samples.push(sample);
             self.sample_at += SAMPLE_EVERY;
+            self.worker.look_around();
         }
         let next = self.scenario.next_at().unwrap_or(Duration::MAX);
         let mut until = until.min(self.sample_at).min(next);
@@ -534,7 +535,7 @@ fn note(recorder: &mut Recorder, report: &Report) {
             recorder.note(since(*at), Kind::ThreadDied, *instance, &[error.as_bytes()]);
         }
         // No word between the instance and its world; what follows from a limit is recorded.
-        Report::Limit { .. } | Report::Viewed { .. } => {}
+        Report::Limit { .. } | Report::Viewed { .. } | Report::Check { .. } => {}
         Report::Ended { instance, at, reason, .. } => {
             let text = match reason {
                 EndReason::Finished => "finished".to_owned(),

@@ -141,6 +141,11 @@ impl Desk {
             }
             // Pictures are made of local runs.
             Report::Viewed { .. } => {}
+            Report::Check { instance, at, check } => {
+                if let Check::Violated { name, message } = *check {
+                    self.text(micros(at), instance, &format!("violated: {name}: {message}"));
+                }
+            }
             Report::Limit { instance, at, limit, allowed, reached } => {
                 let at = micros(at);
                 let said = format!("[splayd] {limit}: {allowed} allowed, {reached} refused");

@@ -3,6 +3,7 @@
 mod base;
 mod base64;
 mod benc;
+pub(crate) mod check;
 mod crypto;
 mod data_bits;
 mod events;
@@ -29,6 +30,7 @@ pub static MODULES: &[Module] = &[
     base::MODULE,
     base64::MODULE,
     benc::MODULE,
+    check::MODULE,
     crypto::MODULE,
     crypto::MD5_MODULE,
     data_bits::MODULE,

@@ -165,6 +165,8 @@ pub struct Ctx {
     /// Limits that have been reported.
     pub(super) limits_told: RefCell<Vec<&'static str>>,
     pub(super) machine: super::machine::Machine,
+    /// It checks something after each turn: see [`crate::core::check`].
+    pub checks: Cell<bool>,
     /// State of native modules, by type.
     extensions: RefCell<Vec<Rc<dyn std::any::Any>>>,
 }
@@ -237,6 +239,7 @@ impl Ctx {
             level: Cell::new(0),
             limits_told: RefCell::default(),
             machine: super::machine::Machine::new(config.seed.unwrap_or_default()),
+            checks: Cell::new(false),
             extensions: RefCell::default(),
         }
     }

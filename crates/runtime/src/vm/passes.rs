@@ -22,6 +22,9 @@ impl Ctx {
         self.run_yielded();
         self.run_timers();
         self.run_deferred();
+        if self.checks.get() {
+            crate::core::check::evaluate(self);
+        }
         self.next()
     }
 

@@ -13,6 +13,7 @@ use super::memory::Heap;
 use super::run::Next;
 use super::stack::{Stack, State};
 use super::{depth, libraries, watch};
+use crate::core::check;
 use crate::driver::{Driver, Owner, Wake};
 use crate::host::{Conditions, EndReason, InstanceConfig, InstanceNumber, Mode, Report, Usage};
 
@@ -194,6 +195,23 @@ impl Instance {
     /// What is wrong with its machine.
     pub fn conditions(&self) -> Conditions {
         self.context.conditions()
+    }
+
+    /// What it shows to those who look at all instances (`check.expose`).
+    pub fn exposed(&self) -> Option<Vec<u8>> {
+        let _entered = self.context.enter();
+        check::expose(&self.context)
+    }
+
+    /// Whether it looks at all instances (`check.global`).
+    pub fn looks(&self) -> bool {
+        self.context.checks.get() && check::looks(&self.context)
+    }
+
+    /// Has it look at what all show.
+    pub fn judge(&self, shown: &[(u32, Option<Vec<u8>>)]) {
+        let _entered = self.context.enter();
+        check::judge(&self.context, shown);
     }
 
     /// What it has used so far.

@@ -68,17 +68,7 @@ impl Ctx {
 
     /// Calls the function on top, within the slice and the memory of the program.
     fn ask(&self, stack: Stack) -> Result<(), Refusal> {
-        if let Some(watch) = &self.watch {
-            watch.begin();
-        }
-        if let Some(heap) = &self.heap {
-            heap.begin();
-        }
-        let answered = stack.protected_call(0, 1, 0);
-        if let Some(heap) = &self.heap {
-            heap.end();
-        }
-        let cut = self.watch.as_ref().is_some_and(|watch| watch.end(self.main));
+        let (answered, cut) = self.limited_call(stack, 0, 1);
         if answered {
             return Ok(());
         }
@@ -91,6 +81,23 @@ impl Ctx {
             false => message,
         };
         Err(Refusal { message, cut })
+    }
+
+    /// Calls the function below its arguments on the main state, within the slice and the memory of
+    /// the program: whether it returned, and whether it was cut because it ran too long.
+    pub(crate) fn limited_call(&self, stack: Stack, arguments: i32, results: i32) -> (bool, bool) {
+        if let Some(watch) = &self.watch {
+            watch.begin();
+        }
+        if let Some(heap) = &self.heap {
+            heap.begin();
+        }
+        let answered = stack.protected_call(arguments, results, 0);
+        if let Some(heap) = &self.heap {
+            heap.end();
+        }
+        let cut = self.watch.as_ref().is_some_and(|watch| watch.end(self.main));
+        (answered, cut)
     }
 }
 
