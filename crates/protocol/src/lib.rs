@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod churn;
+pub mod errno;
 pub mod job;
 pub mod join;
 pub mod limits;
@@ -15,6 +16,7 @@ pub mod session;
 pub mod submission;
 pub mod topology;
 
+pub use errno::Errno;
 pub use job::{Job, ListType};
 pub use join::{JoinToken, JoinTokenError};
 pub use limits::Limits;
