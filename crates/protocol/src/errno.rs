@@ -139,6 +139,7 @@ const TABLE: &[(i32, &str, &str)] = &[
     (130, "EOWNERDEAD", "Owner died"),
     (131, "ENOTRECOVERABLE", "State not recoverable"),
     (132, "ERFKILL", "Operation not possible due to RF-kill"),
+    (133, "EHWPOISON", "Memory page has hardware error"),
 ];
 
 /// Second names of some numbers.

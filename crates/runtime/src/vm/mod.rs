@@ -12,6 +12,7 @@ mod leaving;
 mod libraries;
 mod look;
 mod memory;
+pub mod nested;
 mod output;
 mod passes;
 mod run;
