@@ -13,12 +13,13 @@ local core = require "splay.errno_core"
 ---@field ENOENT integer 2, and so on for all other names
 local M = {}
 
-local names, messages = {}, {}
+local numbers, names, messages = {}, {}, {}
 for _, row in ipairs(core.all) do
   local number, name, message = row[1], row[2], row[3]
-  M[name], names[number], messages[number] = number, name, message
+  numbers[name], names[number], messages[number] = number, name, message
 end
-for alias, number in pairs(core.aliases) do M[alias] = number end
+for alias, number in pairs(core.aliases) do numbers[alias] = number end
+setmetatable(M, { __index = function(_, name) return numbers[name] end })
 
 --- The name of a number, negative or not.
 ---
@@ -34,10 +35,7 @@ function M.name(number) return names[number < 0 and -number or number] end
 --- `errno.number("EWOULDBLOCK")  --> 11`
 ---@param name string
 ---@return integer? number nil if there is no such error
-function M.number(name)
-  local number = M[name]
-  return type(number) == "number" and number or nil
-end
+function M.number(name) return numbers[name] end
 
 --- The message of a number, negative or not, or of a name.
 ---
@@ -47,7 +45,7 @@ end
 ---@param error integer|string
 ---@return string
 function M.message(error)
-  local number = type(error) == "string" and M.number(error) or error
+  local number = type(error) == "string" and numbers[error] or error
   if type(number) ~= "number" then return "Unknown error " .. tostring(error) end
   if number < 0 then number = -number end
   return messages[number] or "Unknown error " .. number

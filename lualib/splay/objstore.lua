@@ -68,8 +68,7 @@ end
 --- `objstore.open { directory = "objects", flush = "second" }:close()`
 ---
 --- Errors: `nil, "reason", number`: "no room in the store", "`NAME` is in use", "`FILE` is damaged
---- at
---- byte N ..." and those of the system. Raises for settings that make no sense.
+--- at byte N ..." and those of the system. Raises for settings that make no sense.
 ---@param settings splay.objstore.Settings?
 ---@return splay.objstore.Store? store nil, "reason", number if it cannot be opened
 ---@return string? reason
@@ -103,8 +102,8 @@ end
 --- Errors: a negative number, as a RADOS client gets it; then nothing has changed, and the field
 --- `error` of the log says why if the handler did not return that number itself.
 ---@param oid string name of the object
----@param class string script, name of an installed class, or "lua" for its methods `eval_json` and
---- `eval_bufferlist`
+---@param class string script, name of an installed class, or "lua", whose methods `eval_json` and
+--- its like take a whole request as input
 ---@param handler string name of a function that the script registers; "" runs the script alone
 ---@param input string? what the handler gets
 ---@param ship boolean? also return the changes, for `apply` of other stores
@@ -528,7 +527,7 @@ function Store:close() core.close(self.handle) end
 ---
 --- ```lua
 --- local input = objstore.encode_bufferlist("cls.create()", "", "")
---- store:exec("made", "lua", "eval_bufferlist", input)  --> 0, "", {}
+--- objstore.open():exec("made", "lua", "eval_bufferlist", input)  --> 0, "", {}
 --- ```
 ---@param script string
 ---@param handler string name of a function, or ""
@@ -551,7 +550,7 @@ local remote = {
 ---@class splay.objstore.Service
 ---@field port integer? port to serve; nil: the program serves remote calls itself
 ---@field rpc table? `splay.rpc` if nil, or `splay.rpcq`
----@field name string? name of the global table of what is served, "objstore" if nil
+---@field name string? name of the global table of what is served, "object_store" if nil
 
 --- Lets other nodes use a store, by remote calls of a global table.
 ---
@@ -576,7 +575,7 @@ function M.serve(store, service)
     if not ok then return { -22, "", {}, ret } end
     return { ret, output, lines, lines.error }
   end
-  _G[service.name or "objstore"] = functions
+  _G[service.name or "object_store"] = functions
   if not service.port then return true end
   local rpc = service.rpc or require "splay.rpc"
   return rpc.server(service.port)
@@ -645,7 +644,7 @@ end
 ---@class splay.objstore.Connection
 ---@field rpc table? `splay.rpc` if nil, or what the other side serves
 ---@field timeout number? seconds a call may take
----@field name string? name of the table that is served, "objstore" if nil
+---@field name string? name of the table that is served, "object_store" if nil
 
 --- Makes an object that stands for another node's store. Nothing is sent yet.
 ---
@@ -659,7 +658,7 @@ function M.connect(node, connection)
   connection = connection or {}
   return setmetatable({
     node = node, rpc = connection.rpc or require "splay.rpc", timeout = connection.timeout,
-    name = connection.name or "objstore",
+    name = connection.name or "object_store",
   }, Remote)
 end
 

@@ -26,7 +26,7 @@ local Store = {}
 ---@class splay.objstore.Service
 ---@field port integer? port to serve; nil: the program serves remote calls itself
 ---@field rpc table? `splay.rpc` if nil, or `splay.rpcq`
----@field name string? name of the global table of what is served, "objstore" if nil
+---@field name string? name of the global table of what is served, "object_store" if nil
 
 --- Another node's store: the same operations, each a remote call.
 ---
@@ -46,7 +46,7 @@ local Remote = {}
 ---@class splay.objstore.Connection
 ---@field rpc table? `splay.rpc` if nil, or what the other side serves
 ---@field timeout number? seconds a call may take
----@field name string? name of the table that is served, "objstore" if nil
+---@field name string? name of the table that is served, "object_store" if nil
 
 ---@class splay.objstore
 local M = {}
@@ -57,8 +57,7 @@ local M = {}
 --- `objstore.open { directory = "objects", flush = "second" }:close()`
 ---
 --- Errors: `nil, "reason", number`: "no room in the store", "`NAME` is in use", "`FILE` is damaged
---- at
---- byte N ..." and those of the system. Raises for settings that make no sense.
+--- at byte N ..." and those of the system. Raises for settings that make no sense.
 ---@param settings splay.objstore.Settings?
 ---@return splay.objstore.Store? store nil, "reason", number if it cannot be opened
 ---@return string? reason
@@ -77,8 +76,8 @@ function M.open(settings) end
 --- Errors: a negative number, as a RADOS client gets it; then nothing has changed, and the field
 --- `error` of the log says why if the handler did not return that number itself.
 ---@param oid string name of the object
----@param class string script, name of an installed class, or "lua" for its methods `eval_json` and
---- `eval_bufferlist`
+---@param class string script, name of an installed class, or "lua", whose methods `eval_json` and
+--- its like take a whole request as input
 ---@param handler string name of a function that the script registers; "" runs the script alone
 ---@param input string? what the handler gets
 ---@param ship boolean? also return the changes, for `apply` of other stores
@@ -463,7 +462,7 @@ function Store:close() end
 ---
 --- ```lua
 --- local input = objstore.encode_bufferlist("cls.create()", "", "")
---- store:exec("made", "lua", "eval_bufferlist", input)  --> 0, "", {}
+--- objstore.open():exec("made", "lua", "eval_bufferlist", input)  --> 0, "", {}
 --- ```
 ---@param script string
 ---@param handler string name of a function, or ""
