@@ -10,7 +10,6 @@
 local core = require "splay.errno_core"
 
 ---@class splay.errno
----@field ENOENT integer 2, and so on for all other names
 local M = {}
 
 local numbers, names, messages = {}, {}, {}

@@ -2,7 +2,6 @@
 -- Made by `splay doc --stubs` from the libraries' comments: changes are lost.
 
 ---@class splay.errno
----@field ENOENT integer 2, and so on for all other names
 local M = {}
 
 --- The name of a number, negative or not.
