@@ -23,9 +23,12 @@ const LUA: &str = "\
     rawset require select setfenv setmetatable string table tonumber tostring type unpack xpcall";
 
 /// What is described with another type: a connection under TLS has all methods of a TCP socket, the
-/// module `splay.log` is a log object.
-const INHERITED: [(&str, &str, &str, &str); 2] =
-    [("ssl", "Tls:", "splay.socket", "Tcp:"), ("splay.log", "", "splay.log", "splay.log.Object.")];
+/// module `splay.log` is a log object, another node's store does what one's own does.
+const INHERITED: [(&str, &str, &str, &str); 3] = [
+    ("ssl", "Tls:", "splay.socket", "Tcp:"),
+    ("splay.log", "", "splay.log", "splay.log.Object."),
+    ("splay.objstore", "Remote:", "splay.objstore", "Store:"),
+];
 
 /// Classes whose functions are described as fields.
 const OBJECTS: [&str; 3] = ["splay.queue", "crypto.digest", "splay.log.Object"];

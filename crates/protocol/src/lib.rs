@@ -4,6 +4,7 @@
 pub mod api;
 pub mod churn;
 pub mod faults;
+pub mod errno;
 pub mod job;
 pub mod join;
 pub mod limits;
@@ -16,6 +17,7 @@ pub mod session;
 pub mod submission;
 pub mod topology;
 
+pub use errno::Errno;
 pub use job::{Job, ListType};
 pub use join::{JoinToken, JoinTokenError};
 pub use limits::Limits;

@@ -5,12 +5,14 @@ mod base64;
 mod benc;
 mod crypto;
 mod data_bits;
+mod errno;
 mod events;
 mod http;
 pub(crate) mod job;
 mod json;
 mod mime;
 mod misc;
+pub(crate) mod objstore;
 mod rpc;
 pub(crate) mod sandbox;
 pub mod socket;
@@ -32,8 +34,10 @@ pub static MODULES: &[Module] = &[
     crypto::MODULE,
     crypto::MD5_MODULE,
     data_bits::MODULE,
+    errno::MODULE,
     http::MODULE,
     json::MODULE,
+    objstore::MODULE,
     rpc::RPC,
     rpc::URPC,
     rpc::RPCQ,

@@ -13,6 +13,7 @@ use crate::vm::{
 };
 
 use super::function_table;
+use super::objstore::ledger::Disk;
 
 /// The module behind `splay.sandbox`.
 pub const MODULE: Module = Module {
@@ -207,6 +208,20 @@ native! {
         Ok(Return::Values(0))
     }
 
+    /// `stores(files, bytes, descriptors) -> files, bytes, descriptors`: what the program's files take
+    /// of the limits, and what its object stores take.
+    fn stores(cx, stack) {
+        let disk = Disk::of(cx);
+        let told = |index| stack.check_number(index).map(|number| number.max(0.0) as u64);
+        let (files, bytes, open) = (told(1)?, told(2)?, told(3)?);
+        disk.io.set((bytes, files.min(u32::MAX.into()) as u32, open.min(u32::MAX.into()) as u32));
+        let (bytes, files, open) = disk.stores();
+        stack.push_number(f64::from(files));
+        stack.push_number(bytes as f64);
+        stack.push_number(f64::from(open));
+        Ok(Return::Values(3))
+    }
+
     /// `result(name)`: the program has made a file under `results/`: its name, which the folder
     /// does not tell, goes to the index that the host reads when the instance has ended.
     fn result(cx, stack) {
@@ -244,7 +259,9 @@ native! {
         let sandbox = sandbox(cx)?;
         let directory = sandbox.directory.to_str().ok_or("the folder's name is not UTF-8")?;
         std::fs::create_dir_all(&sandbox.directory).map_err(|error| format!("{directory}: {error}"))?;
-        stack.new_table(0, 8);
+        stack.new_table(0, 9);
+        stack.push_native(stores);
+        stack.set_field(-2, c"stores");
         stack.push_native(limit);
         stack.set_field(-2, c"limit");
         stack.push_native(result);
