@@ -11,6 +11,7 @@ pub(crate) mod job;
 mod json;
 mod mime;
 mod misc;
+mod nbd;
 mod rpc;
 pub(crate) mod sandbox;
 pub mod socket;
@@ -34,6 +35,7 @@ pub static MODULES: &[Module] = &[
     data_bits::MODULE,
     http::MODULE,
     json::MODULE,
+    nbd::MODULE,
     rpc::RPC,
     rpc::URPC,
     rpc::RPCQ,
