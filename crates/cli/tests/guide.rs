@@ -9,6 +9,8 @@
 //! * a `sh` block is run; its status must be 0, or what `sh,status=1` says;
 //! * a `text` or `json` block right after it is what it prints (`transcript.rs` tells what may differ);
 //!   `text,unordered`: in any order;
+//! * `sh,needs=PROGRAM` and the output after it are passed over, with a notice, where the program is not
+//!   installed; in CI it must be;
 //! * a block of any of these kinds that is marked `not-run` is passed over, and a line that begins with
 //!   `*Not run` must follow, which tells the reader why.
 
@@ -123,6 +125,7 @@ fn run(page: &Page, first_port: u16) -> Result<(), String> {
     let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap_or_default());
 
     let mut output = None; // of the block before this one, if it was run
+    let mut skipped = false; // the block before this one was
     for (index, block) in page.blocks.iter().enumerate() {
         let at = |what: String| format!("{}:{}: {what}", page.path.display(), block.line);
         if block.has("not-run") {
@@ -130,6 +133,15 @@ fn run(page: &Page, first_port: u16) -> Result<(), String> {
                 return Err(at("not run, and the line after it does not say why".into()));
             }
             output = None;
+            continue;
+        }
+        if let Some(program) = block.value("needs")
+            && !installed(program)
+        {
+            skipped = true;
+            continue;
+        }
+        if std::mem::take(&mut skipped) && matches!(block.language(), "text" | "json") {
             continue;
         }
         match block.language() {
@@ -154,6 +166,21 @@ fn run(page: &Page, first_port: u16) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a program that a block needs is there.
+#[allow(clippy::disallowed_methods)]
+fn installed(program: &str) -> bool {
+    let found = std::process::Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+    let found = found.is_ok_and(|output| output.status.success());
+    assert!(found || std::env::var_os("CI").is_none(), "{program} is missing");
+    if !found {
+        #[expect(clippy::print_stderr, reason = "who runs the tests should know")]
+        {
+            eprintln!("skipped: {program} is missing");
+        }
+    }
+    found
 }
 
 /// Puts the file of a listing into the folder.

@@ -321,7 +321,7 @@ mod tests {
             ("x = 1 + a // b * c", "x = 1 + (__idiv(a , b)) * c"),
             ("x = 2 * a // b", "x = (__idiv(2 * a , b))"),
             ("x = -a // b ^ 2", "x = (__idiv(-a , b ^ 2))"),
-            ("x = a & 0xff << 8 | 1", "x = (__bor((__band(a , (__shl(0xff , 8)) )), 1))"),
+            ("x = a & 0xff << 8 | 1", "x = (__bor((__band(a , (__shl(0xff , 8)))) , 1))"),
             ("x = a ~ ~b", "x = (__bxor(a , (__bnot(b))))"),
             ("x = ~a // 2", "x = (__idiv((__bnot(a)) , 2))"),
             ("x = a ~= b", "x = a ~= b"),
