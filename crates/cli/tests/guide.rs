@@ -1,4 +1,5 @@
-//! Every command and every listing of the guide, run as its reader would.
+//! Every command and every listing of the guide, run as its reader would. `GUIDE_TEST=nbd` runs
+//! `nbd.md` only.
 //!
 //! A page is read from top to bottom in a folder of its own, where nothing is but `apps/` and what the
 //! page has brought there:
@@ -82,7 +83,11 @@ fn every_page_and_every_program_has_its_place() {
 #[test]
 fn all_of_the_guide_runs() {
     // Each page takes a while, mostly waiting.
-    let pages = pages();
+    let mut pages = pages();
+    if let Some(name) = selected() {
+        pages.retain(|page| page.path.file_stem().is_some_and(|stem| *stem == *name));
+        assert!(!pages.is_empty(), "no page {name}");
+    }
     assert!(pages.len() <= PORTS.len() / usize::from(PORTS_PER_PAGE), "ports for so many pages");
     let failures: Vec<String> = std::thread::scope(|scope| {
         let running: Vec<_> = pages
@@ -166,6 +171,12 @@ fn run(page: &Page, first_port: u16) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The environment chooses which page runs, not how it does.
+#[allow(clippy::disallowed_methods)]
+fn selected() -> Option<String> {
+    std::env::var("GUIDE_TEST").ok()
 }
 
 /// Whether a program that a block needs is there.
