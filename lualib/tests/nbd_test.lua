@@ -404,9 +404,11 @@ describe("Unix sockets", function()
   it("serve too, where there are any", function()
     local path = os.tmpname()
     os.remove(path)
+    if not path:find("/", 1, true) then path = "./" .. path end -- in the sandbox
     local server, reason = nbd.serve(path, nbd.memory(512))
     if not server then
-      expect(reason).equal("no Unix sockets here") -- in a simulation
+      -- In a simulation, and in the sandbox.
+      expect(reason == "no Unix sockets here" or reason == "restricted").is_true()
       return
     end
     expect({ nbd.serve(path, nbd.memory(512)) }).same { nil, "address already in use" }
