@@ -21,6 +21,7 @@ const fn part(source: &'static str, modules: &'static [&'static str]) -> Part {
 const PARTS: &[Part] = &[
     part("splay.rpc_common", &["splay.rpc", "splay.urpc", "splay.rpcq"]),
     part("splay.misc_more", &["splay.misc"]),
+    Part { source: "splay.nbd_client", modules: &["splay.nbd"], methods_only: true },
     part("splay.locks", &["splay.events"]),
     part("splay.log_main", &["splay.log"]),
     part("splay.socket_main", &["splay.socket"]),
@@ -33,6 +34,10 @@ const INTERNAL: &[&str] = &[
     "socket.smtp_message",
     "splay.compat51",
     "splay.lazy",
+    "splay.nbd_command",
+    "splay.nbd_connection",
+    "splay.nbd_memory",
+    "splay.nbd_script",
     "splay.prelude",
     "splay.sandbox",
     "splay.virtual",

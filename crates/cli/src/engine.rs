@@ -199,15 +199,40 @@ pub struct Alone<'a> {
     pub thread_died: &'a mut dyn FnMut(&str),
 }
 
+/// Stops a program that runs alone, from any thread.
+#[derive(Debug, Clone)]
+pub struct Stopper {
+    stopped: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+impl Stopper {
+    /// The program stops as soon as it does not compute.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.waker.wake();
+    }
+}
+
 /// Runs one program on this very thread to its end, or until a signal.
 pub fn run_alone(config: InstanceConfig, told: Alone<'_>) -> Result<EndReason, Failure> {
+    run_alone_until(config, told, drop)
+}
+
+/// The same; before it starts, `given` gets what stops it.
+pub fn run_alone_until(
+    config: InstanceConfig,
+    told: Alone<'_>,
+    given: impl FnOnce(Stopper),
+) -> Result<EndReason, Failure> {
     let driver = RealDriver::new().map_err(Failure::Worker)?;
-    let waker = driver.waker();
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = interrupted.clone();
+    let stopper = Stopper { stopped: Arc::default(), waker: driver.waker() };
+    let interrupted = stopper.stopped.clone();
+    // What is reported is told before the worker waits again.
+    let waker = stopper.waker.clone();
+    given(stopper.clone());
     interrupt::watch(move || {
-        flag.store(true, Ordering::Relaxed);
-        waker.wake();
+        stopper.stop();
         // A program that only computes does not notice.
         thread::sleep(PATIENCE);
         std::process::exit(STATUS_INTERRUPTED.into());
@@ -215,7 +240,10 @@ pub fn run_alone(config: InstanceConfig, told: Alone<'_>) -> Result<EndReason, F
     .map_err(Failure::Worker)?;
     let reports = Rc::new(RefCell::new(VecDeque::new()));
     let queue = reports.clone();
-    let sink = Box::new(move |report| queue.borrow_mut().push_back(report));
+    let sink = Box::new(move |report| {
+        queue.borrow_mut().push_back(report);
+        waker.wake();
+    });
     // A plain interpreter may compute for as long as it likes.
     let mut worker = Worker::new(Box::new(driver), WorkerConfig { slice: None }, sink);
     worker.start(ALONE, config);

@@ -7,8 +7,9 @@
 //! (`io::Error::from_raw_os_error`) in every driver, so that texts shown to Lua are the same.
 
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::time::Duration;
 
 /// A socket inside one driver. Never reused while open; may be reused after `close`.
@@ -36,6 +37,9 @@ pub enum Family {
     /// IPv6.
     V6,
 }
+
+/// What stands for the address of a peer that has none: one of a Unix socket.
+pub const UNNAMED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// How readiness of a socket is reported, chosen by its first [`Driver::watch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,6 +230,16 @@ pub trait Driver {
     fn disconnect(&mut self, socket: SocketId) -> io::Result<()>;
     /// Accepts a connection; it belongs to the listener's owner.
     fn accept(&mut self, socket: SocketId) -> io::Result<(SocketId, SocketAddr)>;
+    /// Opens a stream socket that listens at a path of the file system, which must not exist yet.
+    /// Who is accepted has the address [`UNNAMED`]. Not every driver has a file system.
+    fn listen_unix(&mut self, _owner: Owner, _path: &Path, _backlog: u32) -> io::Result<SocketId> {
+        Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
+    }
+    /// Opens a stream socket connected to who listens at a path. Never in progress: it is connected,
+    /// or refused with `EAGAIN` where more wait than the listener has room for.
+    fn connect_unix(&mut self, _owner: Owner, _path: &Path) -> io::Result<SocketId> {
+        Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
+    }
     /// Sends on a connected socket; returns the bytes taken.
     fn send(&mut self, socket: SocketId, data: &[u8]) -> io::Result<usize>;
     /// Receives from a connected socket; 0 is the end of a stream.

@@ -9,15 +9,19 @@ mod resolver;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::event::epoll;
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketFlags, SocketType};
+use rustix::net::{
+    self, AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType,
+};
 use slab::Slab;
 
 use crate::driver::{
-    Driver, Family, OptionName, Owner, Query, Readiness, SocketId, SocketOption, Transport, Wake, Watch,
+    Driver, Family, OptionName, Owner, Query, Readiness, SocketId, SocketOption, Transport, UNNAMED, Wake,
+    Watch,
 };
 use resolver::Resolver;
 
@@ -106,6 +110,11 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> io::Result<T> {
             Ok(value) => return Ok(value),
         }
     }
+}
+
+fn unix_stream() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    retry(|| net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None))
 }
 
 fn inet(address: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
@@ -227,8 +236,24 @@ impl Driver for RealDriver {
             }
         };
         let (owner, family) = (listener.owner, listener.family);
-        let address = inet(address)?;
+        let address = match address {
+            Some(peer) if peer.address_family() == AddressFamily::UNIX => UNNAMED,
+            peer => inet(peer)?,
+        };
         Ok((self.insert(descriptor, owner, family), address))
+    }
+
+    fn listen_unix(&mut self, owner: Owner, path: &Path, backlog: u32) -> io::Result<SocketId> {
+        let descriptor = unix_stream()?;
+        net::bind(&descriptor, &SocketAddrUnix::new(path)?)?;
+        net::listen(&descriptor, i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        Ok(self.insert(descriptor, owner, Family::V4))
+    }
+
+    fn connect_unix(&mut self, owner: Owner, path: &Path) -> io::Result<SocketId> {
+        let descriptor = unix_stream()?;
+        retry(|| net::connect(&descriptor, &SocketAddrUnix::new(path)?))?;
+        Ok(self.insert(descriptor, owner, Family::V4))
     }
 
     #[inline]

@@ -199,6 +199,12 @@ fn a_key_value_store_keeps_what_it_acknowledged() {
 }
 
 #[test]
+fn a_block_device_outlives_its_replicas() {
+    prove("nbd_replicas.lua", 5, 28600, "disk correct: 5 replicas, 5 of them alive");
+    prove_with("nbd_replicas.lua", &["kill=2"], 5, 28620, "disk correct: 5 replicas, 3 of them alive");
+}
+
+#[test]
 fn a_swarm_shares_a_file() {
     prove("swarm.lua", 5, 26750, "file correct: 5 nodes, 16 pieces");
     prove("swarm.lua", 50, 26760, "file correct: 50 nodes, 16 pieces");

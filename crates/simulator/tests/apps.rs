@@ -49,7 +49,7 @@ fn prove(app: &str, arguments: &[&str], total: u32, proof: &str) {
 }
 
 /// Apps that judge themselves also where there is nobody else, or one other.
-const FEW: [(&str, &str); 15] = [
+const FEW: [(&str, &str); 16] = [
     ("antientropy.lua", "copies correct: "),
     ("chord.lua", "ring correct: "),
     ("cyclon.lua", "overlay correct: "),
@@ -57,6 +57,7 @@ const FEW: [(&str, &str); 15] = [
     ("hyparview.lua", "broadcast correct: "),
     ("kademlia.lua", "table correct: "),
     ("kvstore.lua", "store correct: "),
+    ("nbd_replicas.lua", "disk correct: "),
     ("pastry.lua", "ring correct: "),
     ("peersampling.lua", "views correct: "),
     ("raft.lua", "log correct: "),
@@ -190,6 +191,13 @@ fn a_key_value_store_keeps_what_it_acknowledged() {
     prove("kvstore.lua", &[], 5, "store correct: 5 nodes, 6 keys, 50 writes");
     prove("kvstore.lua", &[], 50, "store correct: 50 nodes, 60 keys, 500 writes");
     prove("kvstore.lua", &["crash=0.1"], 50, "store correct: ");
+}
+
+#[test]
+fn a_block_device_outlives_its_replicas() {
+    prove("nbd_replicas.lua", &[], 5, "disk correct: 5 replicas, 5 of them alive, 60 writes");
+    prove("nbd_replicas.lua", &["kill=2"], 5, "disk correct: 5 replicas, 3 of them alive, 60 writes");
+    prove("nbd_replicas.lua", &["crash=0.3"], 9, "disk correct: 9 replicas, ");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod login;
 mod logs;
 mod lua;
 mod man;
+mod nbd;
 mod new;
 mod nodes;
 mod plot;
@@ -53,6 +54,7 @@ Examples:
   splay lua -e 'print(_VERSION)'      a line of Lua
   splay repl                          Lua as you type it, in a live instance
   splay attach chord 7                the same inside instance 7 of a run with --attach
+  splay nbd disk.lua size=1G          a block device made of a Lua script, as nbdkit's
   splay plot runs/chord/latest        the overlay of a finished run, as a picture
   splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
@@ -80,6 +82,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Lua(lua::LuaArgs),
     Repl(repl::ReplArgs),
+    Nbd(nbd::NbdArgs),
     Attach(attach::AttachArgs),
     Plot(plot::PlotArgs),
     New(new::NewArgs),
@@ -130,6 +133,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Sim(args) => sim::execute(*args),
         Command::Replay(args) => replay::execute(args),
         Command::Lua(args) => lua::execute(args),
+        Command::Nbd(args) => nbd::execute(args),
         Command::Repl(args) => repl::execute(args),
         Command::Attach(args) => attach::execute(args),
         Command::Plot(args) => plot::execute(args),

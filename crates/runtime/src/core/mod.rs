@@ -13,6 +13,7 @@ mod json;
 mod mime;
 mod misc;
 pub(crate) mod objstore;
+mod nbd;
 mod rpc;
 pub(crate) mod sandbox;
 pub mod socket;
@@ -38,6 +39,7 @@ pub static MODULES: &[Module] = &[
     http::MODULE,
     json::MODULE,
     objstore::MODULE,
+    nbd::MODULE,
     rpc::RPC,
     rpc::URPC,
     rpc::RPCQ,

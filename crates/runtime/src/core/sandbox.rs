@@ -35,6 +35,11 @@ const REFUSED: &[&str] = &[
     // Loads any module for whoever asks.
     "splay.lazy",
     "splay.misc_more",
+    "splay.nbd_client",
+    "splay.nbd_command",
+    "splay.nbd_connection",
+    "splay.nbd_memory",
+    "splay.nbd_script",
     "splay.prelude",
     "splay.restricted_io",
     "splay.rpc_common",
