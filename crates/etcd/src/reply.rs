@@ -88,6 +88,40 @@ impl Reply {
         Reply { cluster: true, ..self }
     }
 
+    /// The whole answer in HTTP/1.1, sent at `now` (nanoseconds since 1970). `head_only`: to a
+    /// request that gets no body; `close`: the connection is closed after it.
+    pub fn http(&self, member: &Member, now: i64, head_only: bool, close: bool) -> Vec<u8> {
+        let mut out = self.head(member, now, close);
+        let body = if head_only { &[][..] } else { &self.body };
+        out.extend_from_slice(format!("Content-Length: {}\r\n\r\n", self.body.len()).as_bytes());
+        out.extend_from_slice(body);
+        out
+    }
+
+    /// The head of one whose body comes in chunks.
+    pub fn chunked(&self, member: &Member, now: i64, close: bool) -> Vec<u8> {
+        let mut out = self.head(member, now, close);
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+        out
+    }
+
+    fn head(&self, member: &Member, now: i64, close: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512 + self.body.len());
+        out.extend_from_slice(format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status)).as_bytes());
+        self.fields(member, |name, value| {
+            for part in [name, ": ", value, "\r\n"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        });
+        let date = jiff::Timestamp::from_nanosecond(now.into()).expect("an i64 of nanoseconds is near 1970");
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date);
+        out.extend_from_slice(format!("Date: {}\r\n", date.unwrap_or_default()).as_bytes());
+        if close {
+            out.extend_from_slice(b"Connection: close\r\n");
+        }
+        out
+    }
+
     /// Fields of the head but Date and those about its length, by their names in their usual form.
     pub fn fields(&self, member: &Member, mut field: impl FnMut(&'static str, &str)) {
         field("Access-Control-Allow-Headers", "accept, content-type, authorization");
@@ -119,6 +153,23 @@ impl Reply {
             field("X-Raft-Index", number.format(raft));
             field("X-Raft-Term", number.format(TERM));
         }
+    }
+}
+
+/// HTTP's words for the statuses that are used.
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        301 => "Moved Permanently",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        412 => "Precondition Failed",
+        501 => "Not Implemented",
+        _ => "Internal Server Error",
     }
 }
 

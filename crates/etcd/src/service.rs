@@ -100,6 +100,11 @@ impl Service {
         self.store.next_end()
     }
 
+    /// Memory of what is in the store, about.
+    pub fn bytes(&self) -> usize {
+        self.store.bytes()
+    }
+
     /// What watchers are to be told since this was last called.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         self.store.take_notices()

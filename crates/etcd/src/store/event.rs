@@ -69,6 +69,10 @@ impl View {
         }
     }
 
+    fn bytes(&self) -> usize {
+        size_of::<View>() + self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         let first = out.len();
@@ -137,6 +141,11 @@ impl Event {
     /// The store's index at which it happened.
     pub fn index(&self) -> u64 {
         self.node.modified
+    }
+
+    /// Memory, about.
+    pub fn bytes(&self) -> usize {
+        self.node.bytes() + self.previous.as_ref().map_or(0, View::bytes)
     }
 
     /// The key is new.

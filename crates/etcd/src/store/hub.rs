@@ -60,6 +60,7 @@ impl Telling {
 #[derive(Debug, Default)]
 pub struct Hub {
     history: VecDeque<Arc<Event>>,
+    history_bytes: usize,
     watchers: HashMap<Bytes, BTreeMap<WatcherId, Watcher>>,
     paths: HashMap<WatcherId, Bytes>,
     last_id: WatcherId,
@@ -67,7 +68,14 @@ pub struct Hub {
 
 impl Hub {
     pub fn with_history(history: impl IntoIterator<Item = Event>) -> Hub {
-        Hub { history: history.into_iter().map(Arc::new).collect(), ..Hub::default() }
+        let mut hub = Hub::default();
+        history.into_iter().for_each(|event| hub.record(Arc::new(event)));
+        hub
+    }
+
+    /// Memory of the history, about.
+    pub fn bytes(&self) -> usize {
+        self.history_bytes
     }
 
     pub fn history(&self) -> impl ExactSizeIterator<Item = &Event> {
@@ -132,8 +140,9 @@ impl Hub {
     /// Takes an event into the history without telling anyone.
     pub fn record(&mut self, event: Arc<Event>) {
         if self.history.len() == HISTORY {
-            self.history.pop_front();
+            self.history_bytes -= self.history.pop_front().map_or(0, |event| event.bytes());
         }
+        self.history_bytes += event.bytes();
         self.history.push_back(event);
     }
 

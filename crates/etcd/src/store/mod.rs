@@ -98,6 +98,11 @@ impl Store {
         self.index
     }
 
+    /// Memory of keys, values and the history, about.
+    pub fn bytes(&self) -> usize {
+        self.tree.bytes() + self.hub.bytes()
+    }
+
     /// Counters.
     pub fn stats(&self) -> Stats {
         Stats { watchers: self.hub.watchers() as u64, ..self.stats }
@@ -280,14 +285,8 @@ impl Store {
     fn write(&mut self, action: Action, id: usize, value: Bytes, life: Life, now: i64) -> Event {
         let next = self.index + 1;
         let previous = self.tree.view(id, None, now);
-        let node = self.tree.node_mut(id);
-        let created = node.created;
-        if let Kind::File(old) = &mut node.kind {
-            if !life.refresh {
-                *old = value;
-            }
-            node.modified = next;
-        }
+        let created = self.tree.node(id).created;
+        self.tree.write(id, (!life.refresh).then_some(value), next);
         self.tree.set_until(id, life.until);
         let node = View { modified: next, created, ..self.tree.view(id, None, now) };
         Event { action, node, previous: Some(previous), refresh: false }

@@ -40,6 +40,11 @@ impl Node {
             Kind::Directory(_) => None,
         }
     }
+
+    fn bytes(&self) -> usize {
+        let value = if let Kind::File(value) = &self.kind { value.len() } else { 0 };
+        NODE_BYTES + self.path.len() + value
+    }
 }
 
 /// Why a path leads nowhere: what is not there, or is no directory.
@@ -52,14 +57,18 @@ pub enum Missing<'a> {
 pub struct Tree {
     nodes: Slab<Node>,
     ends: BTreeSet<(i64, usize)>,
+    bytes: usize,
 }
+
+/// Memory of a node besides its path and value, about, in bytes.
+const NODE_BYTES: usize = 200;
 
 impl Default for Tree {
     fn default() -> Tree {
         let mut nodes = Slab::new();
         let kind = Kind::Directory(BTreeMap::new());
         nodes.insert(Node { path: Bytes::from_static(b"/"), created: 0, modified: 0, until: None, kind });
-        Tree { nodes, ends: BTreeSet::new() }
+        Tree { nodes, ends: BTreeSet::new(), bytes: 0 }
     }
 }
 
@@ -80,8 +89,20 @@ impl Tree {
         &self.nodes[id]
     }
 
-    pub fn node_mut(&mut self, id: usize) -> &mut Node {
-        &mut self.nodes[id]
+    /// Changes a file's value, unless it is to stay, and its index; of a directory, nothing.
+    pub fn write(&mut self, id: usize, value: Option<Bytes>, index: u64) {
+        let node = &mut self.nodes[id];
+        self.bytes -= node.bytes();
+        if let Kind::File(old) = &mut node.kind {
+            *old = value.unwrap_or_else(|| std::mem::take(old));
+            node.modified = index;
+        }
+        self.bytes += node.bytes();
+    }
+
+    /// Memory of all nodes, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn children(&self, id: usize) -> Option<&BTreeMap<Bytes, usize>> {
@@ -136,6 +157,7 @@ impl Tree {
     pub fn add(&mut self, directory: usize, node: Node) -> usize {
         let name = node.path.slice_ref(name(&node.path, node.path.len()));
         let until = node.until;
+        self.bytes += node.bytes();
         let id = self.nodes.insert(node);
         self.children_mut(directory).insert(name, id);
         self.ends.extend(until.map(|until| (until, id)));
@@ -166,6 +188,7 @@ impl Tree {
         }
         for id in order.into_iter().rev() {
             let node = self.nodes.remove(id);
+            self.bytes -= node.bytes();
             if let Some(until) = node.until {
                 self.ends.remove(&(until, id));
             }

@@ -5,6 +5,7 @@ mod base64;
 mod benc;
 mod crypto;
 mod data_bits;
+mod etcd;
 mod events;
 mod http;
 pub(crate) mod job;
@@ -32,6 +33,7 @@ pub static MODULES: &[Module] = &[
     crypto::MODULE,
     crypto::MD5_MODULE,
     data_bits::MODULE,
+    etcd::MODULE,
     http::MODULE,
     json::MODULE,
     rpc::RPC,
