@@ -3,15 +3,16 @@
 ---
 --- ```lua
 --- etcd.serve(2379)
---- local cli = etcd.new { host = "http://127.0.0.1:2379", peer = "http://127.0.0.1:2379" }
+--- local url = "http://127.0.0.1:2379"
+--- local cli = etcd.new { host = url, peer = url }
 --- cli:set("/message", "hello").status  --> 201
 --- cli:get("/message").body.node.value  --> "hello"
 --- ```
 ---
 --- Every method gives what was answered, or nil and a reason. An answer is a table with `status`, a
---- number, `header`, fields by their names in small letters, and `body`, a table if it is JSON, else
---- a string; where the time is over it is `{ status = 408 }`. Values are kept as JSON: `set("/k",
---- "v")` stores `"v"` with its quotes, and only `get` of a key decodes it.
+--- number, `header`, fields by their names in small letters, and `body`, a table if it is JSON or
+--- else a string; where the time is over it is `{ status = 408 }`. Values are kept as JSON:
+--- `set("/k", "v")` stores `"v"` with its quotes, and only `get` of a key decodes it.
 ---
 --- Since: 0.1
 local socket = require "socket"
@@ -50,7 +51,8 @@ local FORM = "application/x-www-form-urlencoded"
 
 --- ```lua
 --- etcd.serve(2379)
---- local cli = etcd.new { host = "http://127.0.0.1:2379", peer = "http://127.0.0.1:2379" }
+--- local url = "http://127.0.0.1:2379"
+--- local cli = etcd.new { host = url, peer = url }
 --- ```
 ---@class splay.etcd.Client
 local Client = {}
@@ -180,7 +182,19 @@ local function another(self, which, tried)
   end
 end
 
-local function request(self, which, method, target, body, timeout, kind)
+--- Asks for anything else.
+---
+--- `cli:request("keys", "GET", "/health").body  --> "{\"health\":\"true\"}"`
+---@async
+---@param which "keys"|"admin" the server at `host`, or at `peer`
+---@param method string
+---@param target string path and query
+---@param body string?
+---@param timeout integer? seconds, 0: no limit
+---@param kind string? of the body, a form if absent
+---@return splay.etcd.Answer? answer nil, "reason"
+---@return string? reason
+function Client:request(which, method, target, body, timeout, kind)
   local learned, unlearned
   if self.failover and not self.others then learned, unlearned = learn(self) end
   local ask = {
@@ -250,7 +264,7 @@ local function write(self, method, key, value, ttl, query)
   local body
   body, reason = form(self, "value", text, ttl)
   if not body then return nil, reason end
-  return request(self, "keys", method, target(self, key, query), body)
+  return self:request("keys", method, target(self, key, query), body)
 end
 
 --- The value of a key, decoded.
@@ -270,7 +284,7 @@ function Client:get(key, consistent)
     return nil, "consistent must be boolean"
   end
   local query = { "consistent", consistent and "true" }
-  local answer, reason = request(self, "keys", "GET", target(self, key, query))
+  local answer, reason = self:request("keys", "GET", target(self, key, query))
   local node = answer and answer.status == 200 and type(answer.body) == "table" and answer.body.node
   if node and not node.dir then
     local ok, value = pcall(cjson.decode, node.value)
@@ -293,8 +307,8 @@ function Client:set(key, value, ttl) return write(self, "PUT", key, value, ttl) 
 
 --- Sets a key that is not there.
 ---
---- `cli:setnx("/k", "v").status  --> 201`
---- `cli:setnx("/k", "v").status  --> 412`
+--- `cli:setnx("/nx", "v").status  --> 201`
+--- `cli:setnx("/nx", "v").status  --> 412`
 ---@async
 ---@param key string
 ---@param value any JSON can have
@@ -357,7 +371,7 @@ function Client:delete(key, value, modifiedIndex)
     if not text then return nil, reason end
   end
   local query = { "prevValue", text, "prevIndex", modifiedIndex or false }
-  return request(self, "keys", "DELETE", target(self, key, query))
+  return self:request("keys", "DELETE", target(self, key, query))
 end
 
 local function wait(self, key, modifiedIndex, timeout, recursive)
@@ -370,7 +384,7 @@ local function wait(self, key, modifiedIndex, timeout, recursive)
     return nil, "timeout must be unsigned integer"
   end
   local query = { "wait", "true", "recursive", recursive, "waitIndex", modifiedIndex or false }
-  return request(self, "keys", "GET", target(self, key, query), nil, timeout)
+  return self:request("keys", "GET", target(self, key, query), nil, timeout)
 end
 
 --- Waits for a change of a key.
@@ -422,7 +436,7 @@ function Client:readdir(key, recursive, consistent)
     return nil, "consistent must be boolean"
   end
   local query = { "recursive", recursive and "true", "consistent", consistent and "true" }
-  local answer, reason = request(self, "keys", "GET", target(self, key, query))
+  local answer, reason = self:request("keys", "GET", target(self, key, query))
   local node = answer and answer.status == 200 and type(answer.body) == "table" and answer.body.node
   if node and not node.dir then answer.status, node.dir = 404, false end
   return answer, reason
@@ -433,12 +447,12 @@ local function mkdir(self, key, ttl, query)
   if wrong then return nil, wrong end
   local body, reason = form(self, "dir", "true", ttl)
   if not body then return nil, reason end
-  return request(self, "keys", "PUT", target(self, key, query), body)
+  return self:request("keys", "PUT", target(self, key, query), body)
 end
 
 --- Makes a directory.
 ---
---- `cli:mkdir("/d").body.node.dir  --> true`
+--- `cli:mkdir("/made").body.node.dir  --> true`
 ---@async
 ---@param key string
 ---@param ttl integer? seconds it lives; -1: for ever
@@ -448,8 +462,8 @@ function Client:mkdir(key, ttl) return mkdir(self, key, ttl) end
 
 --- Makes a directory that is not there.
 ---
---- `cli:mkdirnx("/d").status  --> 201`
---- `cli:mkdirnx("/d").status  --> 412`
+--- `cli:mkdirnx("/dnx").status  --> 201`
+--- `cli:mkdirnx("/dnx").status  --> 412`
 ---@async
 ---@param key string
 ---@param ttl integer? seconds it lives; -1: for ever
@@ -474,7 +488,7 @@ function Client:rmdir(key, recursive)
     return nil, "recursive must be boolean"
   end
   local query = { "dir", "true", "recursive", recursive and "true" }
-  return request(self, "keys", "DELETE", target(self, key, query))
+  return self:request("keys", "DELETE", target(self, key, query))
 end
 
 --- Changes how long a key or directory lives, unless it is changed meanwhile.
@@ -490,7 +504,7 @@ function Client:setTTL(key, ttl)
   local wrong = check_key(key, true)
   if wrong then return nil, wrong end
   if not is_integer(ttl) then return nil, "ttl must be integer" end
-  local answer, reason = request(self, "keys", "GET", target(self, key))
+  local answer, reason = self:request("keys", "GET", target(self, key))
   if not answer or answer.status ~= 200 then return answer, reason end
   local node = answer.body.node
   local query, body = { "prevExist", "true" }, nil
@@ -502,7 +516,7 @@ function Client:setTTL(key, ttl)
     query[5], query[6] = "prevIndex", node.modifiedIndex
     body = form(self, "value", node.value, ttl)
   end
-  return request(self, "keys", "PUT", target(self, key, query), body)
+  return self:request("keys", "PUT", target(self, key, query), body)
 end
 
 --- Lets a key live on with its value: whoever waits for a change of it is not told.
@@ -526,10 +540,10 @@ function Client:refresh(key, ttl, value)
   end
   local query = { "prevExist", "true", "prevValue", text }
   local body = fields { "refresh", "true", "ttl", ttl }
-  return request(self, "keys", "PUT", target(self, key, query), body)
+  return self:request("keys", "PUT", target(self, key, query), body)
 end
 
-require("splay.etcd.admin")(Client, request, normalise, escape)
+for name, method in pairs(require "splay.etcd.admin") do Client[name] = method end
 
 --- Makes a client. It connects when it is first used.
 ---

@@ -5,9 +5,12 @@ local socket = require "socket"
 local test = require "splay.test"
 local describe, it, expect = test.describe, test.it, test.expect
 
--- A store on a free port and a client of it.
+-- A store on a free port and a client of it; the one before ends.
+local current
 local function both(opts)
+  if current then current:stop() end
   local server = assert(etcd.serve(0))
+  current = server
   local address = "http://127.0.0.1:" .. server.port
   opts = opts or {}
   opts.host, opts.peer = address, address

@@ -206,7 +206,9 @@ fn replay(service: &mut Service, path: &Path, last: bool) -> Result<(), DiskErro
             }
             Found::End => return Ok(()),
             Found::Torn if last => return cut(path, at),
-            Found::Torn => return Err(damaged(at, "the log ends within a record, and goes on in another file")),
+            Found::Torn => {
+                return Err(damaged(at, "the log ends within a record, and goes on in another file"));
+            }
             Found::Damaged(reason) => return Err(damaged(at, reason)),
         };
         if batch.first > service.applied() + 1 {

@@ -19,7 +19,8 @@ impl Form {
                     return Err("invalid semicolon separator in query".to_owned());
                 }
                 let at = memchr::memchr(b'=', pair);
-                let (name, value) = at.map_or((pair, &pair[pair.len()..]), |at| (&pair[..at], &pair[at + 1..]));
+                let (name, value) =
+                    at.map_or((pair, &pair[pair.len()..]), |at| (&pair[..at], &pair[at + 1..]));
                 Ok((unescape(name, true)?, unescape(value, true)?))
             };
             match read() {
@@ -87,7 +88,9 @@ pub fn escape(path: &[u8]) -> String {
     let mut out = String::with_capacity(path.len());
     for &byte in path {
         match byte {
-            byte if byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte) => out.push(byte as char),
+            byte if byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte) => {
+                out.push(byte as char)
+            }
             byte => out.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -131,7 +134,9 @@ mod tests {
 
     #[test]
     fn paths_are_cleaned() {
-        for (path, cleaned) in [("/", "/"), ("//a/./b/..//c", "/a/c"), ("/a//", "/a/"), ("/..", "/"), ("a", "/a")] {
+        for (path, cleaned) in
+            [("/", "/"), ("//a/./b/..//c", "/a/c"), ("/a//", "/a/"), ("/..", "/"), ("a", "/a")]
+        {
             assert_eq!(clean(path.as_bytes()), cleaned.as_bytes(), "{path}");
         }
         assert_eq!(escape(b"/a b?c!"), "/a%20b%3Fc%21");

@@ -175,8 +175,9 @@ fn reason(status: u16) -> &'static str {
 
 impl From<KeyError> for Reply {
     fn from(error: KeyError) -> Reply {
-        let mut body = format!("{{\"errorCode\":{},\"message\":\"{}\"", error.code as u16, error.code.message())
-            .into_bytes();
+        let mut body =
+            format!("{{\"errorCode\":{},\"message\":\"{}\"", error.code as u16, error.code.message())
+                .into_bytes();
         if !error.cause.is_empty() {
             body.extend_from_slice(b",\"cause\":");
             json::string(&mut body, &error.cause);

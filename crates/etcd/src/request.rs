@@ -32,12 +32,37 @@ pub struct Request<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Write {
-    Set { path: Bytes, value: Option<Bytes>, life: Life },
-    Create { path: Bytes, value: Option<Bytes>, unique: bool, life: Life },
-    Update { path: Bytes, value: Bytes, life: Life },
-    CompareAndSwap { path: Bytes, condition: Condition, value: Bytes, life: Life },
-    Delete { path: Bytes, dir: bool, recursive: bool },
-    CompareAndDelete { path: Bytes, condition: Condition },
+    Set {
+        path: Bytes,
+        value: Option<Bytes>,
+        life: Life,
+    },
+    Create {
+        path: Bytes,
+        value: Option<Bytes>,
+        unique: bool,
+        life: Life,
+    },
+    Update {
+        path: Bytes,
+        value: Bytes,
+        life: Life,
+    },
+    CompareAndSwap {
+        path: Bytes,
+        condition: Condition,
+        value: Bytes,
+        life: Life,
+    },
+    Delete {
+        path: Bytes,
+        dir: bool,
+        recursive: bool,
+    },
+    CompareAndDelete {
+        path: Bytes,
+        condition: Condition,
+    },
     /// What has come to its end goes.
     Expire,
     Configure(AdminConfig),
@@ -49,10 +74,21 @@ pub enum Write {
 pub enum Call {
     /// It is answered already.
     Answer(Reply),
-    Get { path: Bytes, recursive: bool },
-    Watch { path: Bytes, recursive: bool, stream: bool, since: u64 },
+    Get {
+        path: Bytes,
+        recursive: bool,
+    },
+    Watch {
+        path: Bytes,
+        recursive: bool,
+        stream: bool,
+        since: u64,
+    },
     /// A change; `brief`: without the nodes in its answer.
-    Write { write: Write, brief: bool },
+    Write {
+        write: Write,
+        brief: bool,
+    },
     StoreStats,
     SelfStats,
     LeaderStats,
@@ -117,9 +153,7 @@ fn moved(method: &str, path: &[u8], query: Option<&[u8]>) -> Reply {
     let shown = location.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let shown = shown.replace('"', "&#34;").replace('\'', "&#39;");
     let reply = match method {
-        "GET" => {
-            Reply::new(301, Content::Html, format!("<a href=\"{shown}\">Moved Permanently</a>.\n\n"))
-        }
+        "GET" => Reply::new(301, Content::Html, format!("<a href=\"{shown}\">Moved Permanently</a>.\n\n")),
         "HEAD" => Reply::new(301, Content::Html, ""),
         _ => Reply::new(301, Content::None, ""),
     };
@@ -229,10 +263,11 @@ fn keys(request: &Request<'_>, key: &[u8], query: &[u8], now: i64) -> Result<Cal
 }
 
 fn others(request: &Request<'_>, path: &[u8]) -> Call {
-    let allowed = |methods: &'static str, call: Call| match methods.split(',').any(|one| one == request.method) {
-        true => call,
-        false => Call::Answer(Reply::not_allowed(methods)),
-    };
+    let allowed =
+        |methods: &'static str, call: Call| match methods.split(',').any(|one| one == request.method) {
+            true => call,
+            false => Call::Answer(Reply::not_allowed(methods)),
+        };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let not_found = || Call::Answer(Reply::error(404, "404 page not found\n"));
     match path {
@@ -240,9 +275,7 @@ fn others(request: &Request<'_>, path: &[u8]) -> Call {
             let version = r#"{"etcdserver":"3.4.23","etcdcluster":"3.4.0"}"#;
             allowed("GET", Call::Answer(Reply::json(version)))
         }
-        b"/health" => {
-            allowed("GET", Call::Answer(Reply::new(200, Content::Text, r#"{"health":"true"}"#)))
-        }
+        b"/health" => allowed("GET", Call::Answer(Reply::new(200, Content::Text, r#"{"health":"true"}"#))),
         b"/v2/stats/store" => allowed("GET", Call::StoreStats),
         b"/v2/stats/self" => allowed("GET", Call::SelfStats),
         b"/v2/stats/leader" => allowed("GET", Call::LeaderStats),

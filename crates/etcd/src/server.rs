@@ -190,7 +190,8 @@ impl Shared {
 async fn collect(mut incoming: Incoming) -> Bytes {
     let mut whole = Vec::new();
     while !incoming.is_end_stream() {
-        let frame = std::future::poll_fn(|context| std::pin::Pin::new(&mut incoming).poll_frame(context)).await;
+        let frame =
+            std::future::poll_fn(|context| std::pin::Pin::new(&mut incoming).poll_frame(context)).await;
         let Some(Ok(frame)) = frame else { break };
         if let Some(data) = frame.data_ref().filter(|_| whole.len() <= MOST_FORM_BYTES) {
             whole.extend_from_slice(data);

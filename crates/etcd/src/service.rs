@@ -153,9 +153,7 @@ impl Service {
             Call::Machines => Reply::new(200, Content::Text, self.member.client_urls.join(", ")),
             Call::Leader => Reply::new(200, Content::Text, self.member.peer_urls.join(", ")),
             Call::AdminMachines => Reply::json(format!("[{}]", self.member.machine())),
-            Call::AdminMachine(name) if name == self.member.name => {
-                Reply::json(self.member.machine())
-            }
+            Call::AdminMachine(name) if name == self.member.name => Reply::json(self.member.machine()),
             Call::AdminMachine(_) => Reply::json("null"),
             Call::RemoveMachine(name) if name == self.member.name => {
                 Reply::message(403, "the only member cannot be removed")

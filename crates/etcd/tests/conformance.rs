@@ -296,34 +296,43 @@ type Watch = (&'static str, &'static [(&'static str, &'static str, Option<&'stat
 const WATCHES: &[Watch] = &[
     ("/v2/keys/w?wait=true", &[("PUT", "/v2/keys/w", Some("value=1"))]),
     ("/v2/keys/w?wait=true", &[("PUT", "/v2/keys/other", Some("value=1"))]),
-    ("/v2/keys/w?wait=true&stream=true", &[
-        ("PUT", "/v2/keys/w", Some("value=2")),
-        ("PUT", "/v2/keys/w", Some("ttl=100&refresh=true&prevExist=true")),
-        ("PUT", "/v2/keys/w?prevValue=2", Some("value=3")),
-        ("DELETE", "/v2/keys/w", None),
-    ]),
+    (
+        "/v2/keys/w?wait=true&stream=true",
+        &[
+            ("PUT", "/v2/keys/w", Some("value=2")),
+            ("PUT", "/v2/keys/w", Some("ttl=100&refresh=true&prevExist=true")),
+            ("PUT", "/v2/keys/w?prevValue=2", Some("value=3")),
+            ("DELETE", "/v2/keys/w", None),
+        ],
+    ),
     ("/v2/keys/d?wait=true", &[("PUT", "/v2/keys/d/a", Some("value=1"))]),
     ("/v2/keys/d?wait=true&recursive=true", &[("PUT", "/v2/keys/d/a", Some("value=2"))]),
-    ("/v2/keys/d?wait=true&recursive=true&stream=true", &[
-        ("PUT", "/v2/keys/d/_hidden", Some("value=2")),
-        ("PUT", "/v2/keys/d/_h/x", Some("value=2")),
-        ("PUT", "/v2/keys/d/b/c", Some("value=2")),
-        ("POST", "/v2/keys/d/q", Some("value=2")),
-        ("PUT", "/v2/keys/dx", Some("value=2")),
-    ]),
-    ("/v2/keys/d/_h?wait=true&recursive=true&stream=true", &[
-        ("PUT", "/v2/keys/d/_h/x", Some("value=3")),
-        ("PUT", "/v2/keys/d/_h", Some("dir=true&ttl=100&prevExist=true")),
-    ]),
-    ("/v2/keys/?wait=true&recursive=true&stream=true", &[
-        ("PUT", "/v2/keys/_top", Some("value=1")),
-        ("PUT", "/v2/keys/top", Some("value=1")),
-    ]),
+    (
+        "/v2/keys/d?wait=true&recursive=true&stream=true",
+        &[
+            ("PUT", "/v2/keys/d/_hidden", Some("value=2")),
+            ("PUT", "/v2/keys/d/_h/x", Some("value=2")),
+            ("PUT", "/v2/keys/d/b/c", Some("value=2")),
+            ("POST", "/v2/keys/d/q", Some("value=2")),
+            ("PUT", "/v2/keys/dx", Some("value=2")),
+        ],
+    ),
+    (
+        "/v2/keys/d/_h?wait=true&recursive=true&stream=true",
+        &[
+            ("PUT", "/v2/keys/d/_h/x", Some("value=3")),
+            ("PUT", "/v2/keys/d/_h", Some("dir=true&ttl=100&prevExist=true")),
+        ],
+    ),
+    (
+        "/v2/keys/?wait=true&recursive=true&stream=true",
+        &[("PUT", "/v2/keys/_top", Some("value=1")), ("PUT", "/v2/keys/top", Some("value=1"))],
+    ),
     ("/v2/keys/d/b/c?wait=true", &[("DELETE", "/v2/keys/d?recursive=true", None)]),
-    ("/v2/keys/r?wait=true&recursive=true&stream=true", &[
-        ("PUT", "/v2/keys/r/a", Some("value=1")),
-        ("DELETE", "/v2/keys/r?recursive=true", None),
-    ]),
+    (
+        "/v2/keys/r?wait=true&recursive=true&stream=true",
+        &[("PUT", "/v2/keys/r/a", Some("value=1")), ("DELETE", "/v2/keys/r?recursive=true", None)],
+    ),
     ("/v2/keys/short?wait=true&stream=true", &[("PUT", "/v2/keys/short", Some("value=1&ttl=1"))]),
     ("/v2/keys/w?wait=true&stream=true&waitIndex=4", &[("PUT", "/v2/keys/w", Some("value=9"))]),
     ("/v2/keys/w?wait=true&waitIndex=100000", &[("PUT", "/v2/keys/w", Some("value=9"))]),
@@ -363,7 +372,9 @@ fn the_past_is_as_long_as_etcds() {
         ask(address, "PUT", "/v2/keys/dir", Some("dir=true&ttl=2&prevExist=true"));
     }
     std::thread::sleep(Duration::from_millis(3500));
-    for target in ["/v2/keys/dir", "/v2/keys/dir/x?wait=true&waitIndex=1011", "/v2/keys/dir/x?wait=true&waitIndex=1012"] {
+    for target in
+        ["/v2/keys/dir", "/v2/keys/dir/x?wait=true&waitIndex=1011", "/v2/keys/dir/x?wait=true&waitIndex=1012"]
+    {
         let [theirs, here] = [&real.address, &ours.address]
             .map(|address| essence(&ask(address, "GET", target, None), address));
         assert_eq!(here, theirs, "{target}");

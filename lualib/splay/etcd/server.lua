@@ -169,7 +169,11 @@ function Server:stop()
   core.close(self.store)
 end
 
--- See `splay.etcd`.
+--- Makes one; see `splay.etcd`.
+---@param port integer|table
+---@param name string?
+---@return splay.etcd.Server? server nil, "reason"
+---@return string? reason
 function M.serve(port, name)
   local ip = "*"
   if type(port) == "table" then ip, port = port.ip or "*", port.port end

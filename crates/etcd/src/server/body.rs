@@ -17,7 +17,11 @@ enum Kind {
     Whole(Bytes),
     /// An event of the past; then the end, or nothing for ever.
     Past(Option<Bytes>, bool),
-    Watch { watcher: WatcherId, receiver: mpsc::Receiver<Bytes>, shared: Arc<Shared> },
+    Watch {
+        watcher: WatcherId,
+        receiver: mpsc::Receiver<Bytes>,
+        shared: Arc<Shared>,
+    },
 }
 
 impl Body {
@@ -38,7 +42,10 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let next = match &mut self.0 {
             Kind::Whole(bytes) if bytes.is_empty() => None,
             Kind::Whole(bytes) => Some(std::mem::take(bytes)),

@@ -178,13 +178,8 @@ mod tests {
 
     #[test]
     fn fields_are_in_etcds_order() {
-        let mut node = View {
-            key: "/a".into(),
-            value: Some(Bytes::new()),
-            modified: 5,
-            created: 4,
-            ..View::default()
-        };
+        let mut node =
+            View { key: "/a".into(), value: Some(Bytes::new()), modified: 5, created: 4, ..View::default() };
         node.set_expiration(Some(2_500_000_000), 1_000_000_000);
         let event = Event { action: Action::Set, node, previous: None, refresh: false };
         assert_eq!(

@@ -114,7 +114,8 @@ impl Hub {
             return Err(oldest);
         }
         let recent = self.history.iter().skip((since - oldest) as usize);
-        let below = |path: &[u8]| key == b"/" || path.strip_prefix(key).is_some_and(|rest| rest.starts_with(b"/"));
+        let below =
+            |path: &[u8]| key == b"/" || path.strip_prefix(key).is_some_and(|rest| rest.starts_with(b"/"));
         let matches = |event: &Event| {
             let gone = matches!(event.action, Action::Delete | Action::Expire);
             let directory = event.previous.as_ref().filter(|previous| gone && previous.dir);

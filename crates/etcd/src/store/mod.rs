@@ -188,7 +188,14 @@ impl Store {
     }
 
     /// Makes a key or directory that is not there yet; `unique`: under a name of its own in `path`.
-    pub fn create(&mut self, path: &Bytes, value: Option<Bytes>, unique: bool, life: Life, now: i64) -> Answer {
+    pub fn create(
+        &mut self,
+        path: &Bytes,
+        value: Option<Bytes>,
+        unique: bool,
+        life: Life,
+        now: i64,
+    ) -> Answer {
         let mut path = path.clone();
         if unique {
             let name = format!("/{:020}", self.index + 1);
@@ -207,7 +214,13 @@ impl Store {
         Ok(self.happened(written?, life.refresh))
     }
 
-    fn replace(&mut self, path: &Bytes, mut value: Option<Bytes>, life: Life, now: i64) -> Result<Event, KeyError> {
+    fn replace(
+        &mut self,
+        path: &Bytes,
+        mut value: Option<Bytes>,
+        life: Life,
+        now: i64,
+    ) -> Result<Event, KeyError> {
         let previous = match self.find(path) {
             Ok(id) => {
                 if life.refresh && value.is_some() {
@@ -256,7 +269,8 @@ impl Store {
             self.tree.remove(old);
         }
         let kind = value.map_or_else(|| Kind::Directory(Default::default()), Kind::File);
-        let id = self.tree.add(parent, Node { path: path.clone(), created: next, modified: next, until, kind });
+        let id =
+            self.tree.add(parent, Node { path: path.clone(), created: next, modified: next, until, kind });
         let mut event = self.event(action, path, next);
         let node = self.tree.view(id, None, now);
         event.node = View { modified: next, created: next, ..node };
@@ -392,4 +406,3 @@ impl Store {
         self.hub.unwatch(id);
     }
 }
-

@@ -50,11 +50,6 @@ impl Stats {
         let counts = counts.map(|(name, Count { success, fail })| {
             format!("\"{name}Success\":{success},\"{name}Fail\":{fail}")
         });
-        format!(
-            "{{{},\"expireCount\":{},\"watchers\":{}}}",
-            counts.join(","),
-            self.expired,
-            self.watchers
-        )
+        format!("{{{},\"expireCount\":{},\"watchers\":{}}}", counts.join(","), self.expired, self.watchers)
     }
 }

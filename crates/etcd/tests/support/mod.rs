@@ -77,7 +77,10 @@ fn ready(address: &str) -> bool {
     TcpStream::connect(address).is_ok() && {
         let reply = ask(address, "GET", "/version", None);
         reply.body.contains("\"etcdcluster\":\"3.4.0\"")
-            && ask(address, "GET", "/v2/keys", None).fields.get("x-etcd-index").is_some_and(|index| index == "3")
+            && ask(address, "GET", "/v2/keys", None)
+                .fields
+                .get("x-etcd-index")
+                .is_some_and(|index| index == "3")
     }
 }
 
