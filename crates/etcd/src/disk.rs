@@ -209,7 +209,7 @@ fn replay(service: &mut Service, path: &Path, last: bool) -> Result<(), DiskErro
             Found::Torn => {
                 return Err(damaged(at, "the log ends within a record, and goes on in another file"));
             }
-            Found::Damaged(reason) => return Err(damaged(at, reason)),
+            Found::Damaged(at, reason) => return Err(damaged(at, reason)),
         };
         if batch.first > service.applied() + 1 {
             return Err(DiskError::Gap { path: path.to_owned(), after: service.applied() });

@@ -36,8 +36,8 @@ pub enum Found {
     End,
     /// Something that is no whole record, with none behind it.
     Torn,
-    /// What is wrong.
-    Damaged(&'static str),
+    /// Where, and what is wrong.
+    Damaged(usize, &'static str),
 }
 
 fn checksum(length: [u8; 4], payload: &[u8]) -> [u8; 4] {
@@ -77,7 +77,7 @@ pub fn next(bytes: &[u8], at: usize) -> Found {
             return Found::Torn;
         }
         if !bytes.starts_with(LOG) {
-            return Found::Damaged("it does not begin as a log of this version does");
+            return Found::Damaged(0, "it does not begin as a log of this version does");
         }
         LOG.len()
     } else {
@@ -89,13 +89,13 @@ pub fn next(bytes: &[u8], at: usize) -> Found {
     match payload(bytes, at) {
         Some((payload, next)) => match postcard::from_bytes::<Batch<'static>>(payload) {
             Ok(batch) if !batch.entries.is_empty() => Found::Batch(batch, next),
-            _ => Found::Damaged("a record is whole and makes no sense"),
+            _ => Found::Damaged(at, "a record is whole and makes no sense"),
         },
         None => {
             // One batch is on the disk before the next is written: what is torn is the last.
             let marks = memchr::memmem::find_iter(&bytes[at + 1..], MARK).map(|offset| at + 1 + offset);
             match marks.into_iter().any(|mark| payload(bytes, mark).is_some()) {
-                true => Found::Damaged("a record is wrong, and whole ones follow it"),
+                true => Found::Damaged(at, "a record is wrong, and whole ones follow it"),
                 false => Found::Torn,
             }
         }
