@@ -195,7 +195,8 @@ fn check(address: &str, acknowledged: &BTreeMap<String, u64>) {
         let (status, body) = client.ask("GET", &format!("/v2/keys{key}"), "").expect("an answer");
         assert_eq!(status, 200, "{key} = {value}: {body}");
         let json: serde_json::Value = serde_json::from_str(&body).expect("JSON");
-        let have: u64 = json["node"]["value"].as_str().and_then(|value| value.parse().ok()).expect("a number");
+        let have: u64 =
+            json["node"]["value"].as_str().and_then(|value| value.parse().ok()).expect("a number");
         assert!(have >= *value, "{key} = {value}: {body}");
     }
 }

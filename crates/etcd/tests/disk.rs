@@ -34,7 +34,13 @@ fn everything(service: &Service) -> String {
 
 fn fill(disk: &mut Disk, service: &mut Service, from: u32, to: u32) {
     for n in from..to {
-        change(disk, service, "PUT", &format!("/v2/keys/d{}/k{n}", n % 7), &format!("value={n}&ttl={}", n % 5));
+        change(
+            disk,
+            service,
+            "PUT",
+            &format!("/v2/keys/d{}/k{n}", n % 7),
+            &format!("value={n}&ttl={}", n % 5),
+        );
         change(disk, service, "POST", "/v2/keys/queue", "value=%FF");
         if n % 3 == 0 {
             change(disk, service, "DELETE", &format!("/v2/keys/d{}?recursive=true", n % 7), "");

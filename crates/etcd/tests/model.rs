@@ -139,7 +139,9 @@ impl Model {
                 while let Some((_, path)) = self
                     .things
                     .iter()
-                    .filter_map(|(path, thing)| Some((thing.until.filter(|until| until <= now)?, path.clone())))
+                    .filter_map(|(path, thing)| {
+                        Some((thing.until.filter(|until| until <= now)?, path.clone()))
+                    })
                     .min()
                 {
                     self.remove(&path);
