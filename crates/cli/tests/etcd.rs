@@ -100,7 +100,7 @@ fn it_says_where_it_is_and_ends_when_told() {
     let mut server = Server::start(&place, &["--memory", "--name", "a", "--peer", "127.0.0.1:0"]);
     let (status, body) = get(&server.address, "/v2/members");
     assert_eq!(status, 200);
-    assert!(body.contains(&format!("\"name\":\"a\",\"peerURLs\":[\"http://127.0.0.1:")), "{body}");
+    assert!(body.contains("\"name\":\"a\",\"peerURLs\":[\"http://127.0.0.1:"), "{body}");
     assert!(body.contains(&format!("\"clientURLs\":[\"http://{}\"]", server.address)), "{body}");
     assert_eq!(server.signal(Signal::INT), Some(0));
     let mut rest = String::new();
