@@ -112,18 +112,22 @@ local exchange = socket.protect(function(state, where, ask, fresh)
   local settings = { TIMEOUT = ask.timeout > 0 and ask.timeout or nil, KEEPALIVE = http.KEEPALIVE }
   local c = fresh and connection.new(where, settings) or connection.get(where, settings)
   state.connected, state.reused = true, c.reused
-  c:sendrequestline(ask.method, ask.target)
-  local head = {
-    host = where.host .. ":" .. where.port, connection = "keep-alive",
-    authorization = where.authorization,
+  local lines = {
+    ("%s %s HTTP/1.1\r\nHost: %s:%d"):format(ask.method, ask.target, where.host, where.port),
   }
-  for name, value in pairs(ask.headers) do head[name] = value end
-  if ask.body then
-    head["content-type"], head["content-length"] = ask.kind, #ask.body
-    c:sendrequestline(ask.method, ask.target)
+  local function add(name, value)
+    local line = name .. ": " .. value
+    if line:find("[%z\r\n]") then c.try(nil, "invalid header '" .. name .. "'") end
+    lines[#lines + 1] = line
   end
-  c:sendheaders(head)
-  if ask.body and ask.body ~= "" then c:sendbody(head, ltn12.source.string(ask.body)) end
+  if where.authorization then add("Authorization", where.authorization) end
+  for name, value in pairs(ask.headers) do add(name, value) end
+  if ask.body then
+    add("Content-Type", ask.kind)
+    add("Content-Length", #ask.body)
+  end
+  -- At once: a second packet would wait until the first is acknowledged.
+  c.try(c.c:send(concat(lines, "\r\n") .. "\r\n\r\n" .. (ask.body or "")))
   local code = c:receivestatusline()
   if not code then c.try(nil, "malformed status line") end
   local header = c:receiveheaders()
