@@ -27,12 +27,16 @@ const PARTS: &[Part] = &[
     part("splay.socket_main", &["splay.socket"]),
     part("splay.socket_more", &["splay.socket"]),
     Part { source: "socket.http_connection", modules: &["socket.http"], methods_only: true },
+    Part { source: "splay.etcd.admin", modules: &["splay.etcd"], methods_only: true },
+    Part { source: "splay.etcd.server", modules: &["splay.etcd"], methods_only: true },
+    Part { source: "splay.etcd.registry", modules: &["splay.etcd.patterns"], methods_only: true },
 ];
 
 /// Sources that no application requires.
 const INTERNAL: &[&str] = &[
     "socket.smtp_message",
     "splay.compat51",
+    "splay.etcd.lease",
     "splay.lazy",
     "splay.nbd_command",
     "splay.nbd_connection",
@@ -50,6 +54,7 @@ pub const SAME: &[(&str, &str)] = &[
     ("crypto.evp", "crypto"),
     ("crypto.hmac", "crypto"),
     ("crypto.rand", "crypto"),
+    ("etcd.luasocket", "splay.etcd"),
     ("mime.core", "mime"),
     ("socket", "splay.socket"),
     ("socket.core", "splay.socket"),

@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use splay_etcd::disk::DiskError;
+use splay_etcd::server::ServerError;
 use splay_protocol::ListError;
 use splay_protocol::api::ErrorCode;
 use splay_protocol::churn::SourceError;
@@ -228,6 +230,9 @@ pub enum Failure {
     /// A password cannot be read.
     #[error("read the password: {0}")]
     Password(#[source] io::Error),
+    /// The etcd server does not start, or cannot go on.
+    #[error(transparent)]
+    Etcd(#[from] ServerError),
     /// A worker cannot be set up.
     #[error("start a worker: {0}")]
     Worker(#[source] io::Error),
@@ -266,6 +271,12 @@ impl Failure {
                 ErrorCode::Internal | ErrorCode::Unavailable => 7,
                 ErrorCode::Unauthorized | ErrorCode::Forbidden => 8,
                 _ => 9,
+            },
+            Failure::Etcd(error) => match error {
+                ServerError::Listen { .. } | ServerError::Disk(DiskError::Taken(_)) => 5,
+                ServerError::Disk(DiskError::Damaged { .. } | DiskError::Gap { .. }) => 4,
+                ServerError::Disk(DiskError::File { .. }) => 6,
+                ServerError::Threads(_) => STATUS_BROKEN,
             },
             Failure::Testbed(_) => 14,
             Failure::Interrupted => STATUS_INTERRUPTED,

@@ -210,3 +210,9 @@ fn a_swarm_shares_a_file() {
     prove("swarm.lua", 50, 26760, "file correct: 50 nodes, 16 pieces");
     prove_with("swarm.lua", &["crash=0.1"], 50, 26820, "file correct: ");
 }
+
+#[test]
+fn keys_in_etcd_make_a_registry_and_a_leader() {
+    prove("etcd_registry.lua", 5, 22000, "service correct: 5 nodes");
+    prove_with("etcd_registry.lua", &["crash=0.3"], 50, 22010, "service correct: ");
+}

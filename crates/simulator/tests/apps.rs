@@ -206,3 +206,9 @@ fn a_swarm_shares_a_file() {
     prove("swarm.lua", &[], 50, "file correct: 50 nodes, 16 pieces");
     prove("swarm.lua", &["crash=0.1"], 50, "file correct: ");
 }
+
+#[test]
+fn keys_in_etcd_make_a_registry_and_a_leader() {
+    prove("etcd_registry.lua", &[], 5, "service correct: 5 nodes");
+    prove("etcd_registry.lua", &["crash=0.5"], 30, "service correct: ");
+}

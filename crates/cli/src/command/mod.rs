@@ -6,6 +6,7 @@ mod check;
 mod churn;
 mod completions;
 mod doc;
+mod etcd;
 mod jobs;
 mod libs;
 mod login;
@@ -61,6 +62,7 @@ Examples:
   splay topology show star -n 9       networks to simulate: check, generate, show, plot
   splay check chord.lua               mistakes that can be seen without running it
   splay churn stats day.churn         what a script of joins and leaves amounts to
+  splay etcd --memory                 an etcd v2 server for programs to agree by
   splay up -n 10                      a testbed of ten splayds on this machine
   splay submit chord.lua -n 200       run it there; then `splay logs`, `splay job`, `splay kill`
   splay doc events.wait               what a library function is for
@@ -91,6 +93,7 @@ enum Command {
     Check(check::CheckArgs),
     Doc(doc::DocArgs),
     Churn(churn::ChurnArgs),
+    Etcd(etcd::EtcdArgs),
     Up(up::UpArgs),
     Login(login::LoginArgs),
     Logout(login::LogoutArgs),
@@ -143,6 +146,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Check(args) => check::execute(args),
         Command::Doc(args) => doc::execute(args),
         Command::Churn(args) => churn::execute(args),
+        Command::Etcd(args) => etcd::execute(args),
         Command::Up(args) => up::execute(args),
         Command::Login(args) => login::execute(args),
         Command::Logout(args) => login::log_out(args),

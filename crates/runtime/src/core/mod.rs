@@ -6,6 +6,7 @@ mod benc;
 mod crypto;
 mod data_bits;
 mod errno;
+mod etcd;
 mod events;
 mod http;
 pub(crate) mod job;
@@ -36,6 +37,7 @@ pub static MODULES: &[Module] = &[
     crypto::MD5_MODULE,
     data_bits::MODULE,
     errno::MODULE,
+    etcd::MODULE,
     http::MODULE,
     json::MODULE,
     objstore::MODULE,
