@@ -56,10 +56,8 @@ pub(crate) fn wait(
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        let timeout = left.map(|left| Timespec {
-            tv_sec: left.as_secs() as i64,
-            tv_nsec: left.subsec_nanos().into(),
-        });
+        let timeout =
+            left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
         match poll(&mut polled, timeout.as_ref()) {
             Ok(0) => return Ok(Woken::Time),
             Ok(_) if !polled[1].revents().is_empty() => {
@@ -110,7 +108,9 @@ impl Client {
         let mut said = [0; 4];
         let _ = client.stream.set_read_timeout(Some(SILENCE));
         client.stream.read_exact(&mut said).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => failed("the server hung up: it has its clients already, or is none"),
+            io::ErrorKind::UnexpectedEof => {
+                failed("the server hung up: it has its clients already, or is none")
+            }
             _ => lost(error),
         })?;
         if said != client.magic {
@@ -171,7 +171,9 @@ impl Server {
     pub(crate) fn listen(options: &Options) -> Result<Server, Error> {
         let address = net::listening(options, options.control_port)?;
         let (listener, _) = net::open(options, address, false)?;
-        listener.set_reuse_address(true).map_err(|error| Error::system("setsockopt", "SO_REUSEADDR", error))?;
+        listener
+            .set_reuse_address(true)
+            .map_err(|error| Error::system("setsockopt", "SO_REUSEADDR", error))?;
         net::bind(options, &listener, address)?;
         listener.listen(128).map_err(|error| Error::system("listen", address, error))?;
         Ok(Server {
@@ -195,7 +197,8 @@ impl Server {
         while self.finished < self.wanted {
             let mut descriptors = vec![self.listener.as_fd()];
             descriptors.extend(self.guests.iter().map(|guest| guest.stream.as_fd()));
-            let silent = self.guests.iter().filter(|guest| !guest.accepted).map(|guest| guest.since + SILENCE);
+            let silent =
+                self.guests.iter().filter(|guest| !guest.accepted).map(|guest| guest.since + SILENCE);
             let patience = until.filter(|_| self.accepted < self.wanted);
             let next = silent.chain(patience).min();
             match wait(&descriptors, stop, workers, next)? {

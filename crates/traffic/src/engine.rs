@@ -182,15 +182,8 @@ pub fn run(options: &Options, hooks: &dyn HookFactory, stop: &Stop) -> Result<Ou
     }
     let common = Common { options, hooks, halt: signal()?, attention: signal()?, gate: Gate::default() };
     let (sender, told) = mpsc::channel();
-    let mut crew = Crew {
-        common: &common,
-        stop,
-        told,
-        ready: 0,
-        running: 0,
-        harvests: Vec::new(),
-        failure: None,
-    };
+    let mut crew =
+        Crew { common: &common, stop, told, ready: 0, running: 0, harvests: Vec::new(), failure: None };
     let (mut time_start, mut usage_start) = (worker::now(), Usage::of_process());
     thread::scope(|scope| {
         for index in 0..options.num_threads {
@@ -210,6 +203,11 @@ pub fn run(options: &Options, hooks: &dyn HookFactory, stop: &Stop) -> Result<Ou
                     crew.fail(Error::system("start thread", index, error));
                     break;
                 }
+            }
+            // Servers open their sockets one after the other: the first of those that share a port
+            // is the first thread's.
+            if !options.client && crew.wait(None, |crew| crew.ready == crew.running).is_err() {
+                break;
             }
         }
         drop(sender);

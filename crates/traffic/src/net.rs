@@ -68,9 +68,7 @@ pub(crate) fn listening(options: &Options, port: u16) -> Result<SocketAddr, Erro
         Some(host) => resolve(host, port, options.family),
         None if options.family == Family::V4 => Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
         None if has_v6() => Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))),
-        None if options.family == Family::V6 => {
-            Err(Error::Options("this machine has no IPv6.".to_owned()))
-        }
+        None if options.family == Family::V6 => Err(Error::Options("this machine has no IPv6.".to_owned())),
         None => Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
     }
 }

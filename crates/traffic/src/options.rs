@@ -2,8 +2,8 @@
 //! all of them that is printed before a test.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::error::Error;
@@ -82,7 +82,6 @@ pub struct Allowance {
     sockets: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
-    met: AtomicBool,
 }
 
 impl Allowance {
@@ -95,7 +94,6 @@ impl Allowance {
         let open = self.sockets.fetch_add(1, Ordering::Relaxed);
         if self.max_sockets > 0 && open >= self.max_sockets as u64 {
             self.sockets.fetch_sub(1, Ordering::Relaxed);
-            self.met.store(true, Ordering::Relaxed);
             return Err(Error::Limit("max_sockets"));
         }
         Ok(())
@@ -128,6 +126,12 @@ impl Allowance {
             Some(max) if before > max => Err(Error::Limit("max_receive_bytes")),
             _ => Ok(()),
         }
+    }
+
+    /// Counts what was sent and received elsewhere.
+    pub fn charge(&self, sent: u64, received: u64) {
+        self.sent.fetch_add(sent, Ordering::Relaxed);
+        self.received.fetch_add(received, Ordering::Relaxed);
     }
 
     /// Bytes sent and received so far.
@@ -314,7 +318,9 @@ impl Options {
                 _ => [("request_size", self.request_size), ("response_size", self.response_size)],
             };
             if let Some((name, _)) = sizes.iter().find(|(_, size)| *size > MAX_DATAGRAM_BYTES) {
-                return refuse(&format!("{name} must be at most {MAX_DATAGRAM_BYTES}, the largest datagram."));
+                return refuse(&format!(
+                    "{name} must be at most {MAX_DATAGRAM_BYTES}, the largest datagram."
+                ));
             }
         }
         if usize::from(self.port) + if self.workload.is_udp() { self.num_threads } else { 1 } > 65_536 {
@@ -430,9 +436,15 @@ mod tests {
 
     #[test]
     fn rates_have_units() {
-        for (text, bytes) in
-            [("800", 800), ("80b", 10), ("1kB", 1000), ("1KiB", 1024), ("8Mb", 1_000_000), ("2GiB", 2 << 30), ("1.5kB", 1500)]
-        {
+        for (text, bytes) in [
+            ("800", 800),
+            ("80b", 10),
+            ("1kB", 1000),
+            ("1KiB", 1024),
+            ("8Mb", 1_000_000),
+            ("2GiB", 2 << 30),
+            ("1.5kB", 1500),
+        ] {
             assert_eq!(parse_rate(text), Ok(bytes), "{text}");
         }
         for text in ["", "b", "1X", "1kX", "x1b", "1é", "1.2.3B", "-1B"] {
@@ -452,10 +464,7 @@ mod tests {
         assert!(client.check().is_ok());
         let cases = [
             (Options { test_length: 0, ..client.clone() }, "test_length must be at least 1."),
-            (
-                Options { num_threads: 2, ..client.clone() },
-                "There should not be less flows than threads.",
-            ),
+            (Options { num_threads: 2, ..client.clone() }, "There should not be less flows than threads."),
             (
                 Options { client: false, local_host: Some("h".into()), ..client.clone() },
                 "local_host may only be set for clients.",

@@ -89,7 +89,8 @@ fn threads_and_flows() {
         let (server, client) = (server.expect(workload.name()), client.expect(workload.name()));
         assert!(rate(&server) > 10.0, "{}", workload.name());
         if workload != Workload::TcpStream {
-            let mut flows: Vec<_> = client.samples.iter().map(|sample| (sample.thread, sample.flow)).collect();
+            let mut flows: Vec<_> =
+                client.samples.iter().map(|sample| (sample.thread, sample.flow)).collect();
             flows.sort_unstable();
             flows.dedup();
             assert_eq!(flows, [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)], "{}", workload.name());
@@ -142,7 +143,9 @@ fn several_clients_and_samples() {
     let stop = Stop::new().unwrap();
     let serving = thread::spawn(move || run(&server, &NoHooks, &stop));
     let clients: Vec<_> = (0..2)
-        .map(|_| thread::spawn(move || run(&side(Workload::TcpRr, true, ports), &NoHooks, &Stop::new().unwrap())))
+        .map(|_| {
+            thread::spawn(move || run(&side(Workload::TcpRr, true, ports), &NoHooks, &Stop::new().unwrap()))
+        })
         .collect();
     let total: u64 = clients
         .into_iter()
@@ -197,7 +200,9 @@ fn a_test_can_be_stopped() {
     let stop = Stop::new().unwrap();
     let serving = {
         let stop = stop.clone();
-        thread::spawn(move || run(&Options { patience: None, ..side(Workload::UdpRr, false, ports) }, &NoHooks, &stop))
+        thread::spawn(move || {
+            run(&Options { patience: None, ..side(Workload::UdpRr, false, ports) }, &NoHooks, &stop)
+        })
     };
     thread::sleep(Duration::from_millis(100));
     let started = Instant::now();

@@ -50,7 +50,7 @@ enum Choice {
         #[command(flatten)]
         tcp: Tcp,
         #[command(flatten)]
-        stream: TcpStream,
+        stream: OneWay,
     },
     /// A request, a response, and again, on TCP connections that stay.
     #[command(after_help = RR_EXAMPLES)]
@@ -99,11 +99,13 @@ enum Choice {
 }
 
 const STREAM_EXAMPLES: &str = "Examples:\n  splay traffic tcp_stream\n  splay traffic tcp_stream -c -H 10.0.0.2 -F 4 -l 5\n  splay traffic tcp_stream -c -H 10.0.0.2 -m 100Mb       no faster than that\n  splay traffic tcp_stream -r -w                         both directions, on both sides";
-const RR_EXAMPLES: &str = "Examples:\n  splay traffic tcp_rr\n  splay traffic tcp_rr -c -H 10.0.0.2 -Q 100 -R 1000 -p 50,99,99.9";
-const CRR_EXAMPLES: &str =
-    "Examples:\n  splay traffic tcp_crr\n  splay traffic tcp_crr -c -H 10.0.0.2 -F 10";
-const UDP_EXAMPLES: &str = "Examples:\n  splay traffic udp_stream -T 2\n  splay traffic udp_stream -c -H 10.0.0.2 -T 2 -F 2 -B 1400";
-const UDP_RR_EXAMPLES: &str = "Examples:\n  splay traffic udp_rr\n  splay traffic udp_rr -c -H 10.0.0.2 -Q 64 -R 64";
+const RR_EXAMPLES: &str =
+    "Examples:\n  splay traffic tcp_rr\n  splay traffic tcp_rr -c -H 10.0.0.2 -Q 100 -R 1000 -p 50,99,99.9";
+const CRR_EXAMPLES: &str = "Examples:\n  splay traffic tcp_crr\n  splay traffic tcp_crr -c -H 10.0.0.2 -F 10";
+const UDP_EXAMPLES: &str =
+    "Examples:\n  splay traffic udp_stream -T 2\n  splay traffic udp_stream -c -H 10.0.0.2 -T 2 -F 2 -B 1400";
+const UDP_RR_EXAMPLES: &str =
+    "Examples:\n  splay traffic udp_rr\n  splay traffic udp_rr -c -H 10.0.0.2 -Q 64 -R 64";
 
 #[derive(Debug, Args)]
 struct Common {
@@ -193,7 +195,7 @@ struct Tcp {
 }
 
 #[derive(Debug, Args)]
-struct TcpStream {
+struct OneWay {
     /// The most that is read or written at once.
     #[arg(short = 'B', long, value_name = "BYTES", default_value_t = 16_384)]
     buffer_size: usize,
@@ -240,7 +242,10 @@ struct Udp {
 impl Common {
     fn options(&self, workload: Workload) -> Result<Options, Failure> {
         if !(self.interval > 0.0 && self.interval < 1e9) {
-            return Err(Failure::Usage(format!("--interval {}: a number of seconds is needed", self.interval)));
+            return Err(Failure::Usage(format!(
+                "--interval {}: a number of seconds is needed",
+                self.interval
+            )));
         }
         Ok(Options {
             client: self.client,
@@ -333,8 +338,8 @@ pub fn execute(args: TrafficArgs) -> Result<ExitCode, Failure> {
     options.check()?;
     let script = match &common.script {
         Some(path) => {
-            let source = std::fs::read(path)
-                .map_err(|source| Failure::Read { path: path.clone(), source })?;
+            let source =
+                std::fs::read(path).map_err(|source| Failure::Read { path: path.clone(), source })?;
             Some((path.display().to_string(), source))
         }
         None => None,
@@ -360,8 +365,10 @@ pub fn execute(args: TrafficArgs) -> Result<ExitCode, Failure> {
         // SAFETY: asks for a signal, whose default is to end the process.
         unsafe { libc::alarm(common.suicide_length) };
     }
-    let stop = Stop::new().map_err(|source| {
-        splay_traffic::Error::System { call: "eventfd", operand: String::new(), source }
+    let stop = Stop::new().map_err(|source| splay_traffic::Error::System {
+        call: "eventfd",
+        operand: String::new(),
+        source,
     })?;
     let stopper = stop.clone();
     interrupt::watch(move || stopper.stop()).map_err(Failure::Output)?;
@@ -369,7 +376,8 @@ pub fn execute(args: TrafficArgs) -> Result<ExitCode, Failure> {
         let role = if options.client { "client" } else { "server" };
         complain(&format!("{role} of {}: {} thread(s)", options.workload.name(), options.num_threads));
     }
-    let outcome = measure(&options, script.as_ref().map(|(name, source)| (name.as_str(), &source[..])), &stop);
+    let outcome =
+        measure(&options, script.as_ref().map(|(name, source)| (name.as_str(), &source[..])), &stop);
     // What a script wrote comes before the results.
     // SAFETY: null has the C library write what all of its streams hold.
     unsafe { libc::fflush(std::ptr::null_mut()) };

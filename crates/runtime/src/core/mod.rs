@@ -14,6 +14,7 @@ mod misc;
 mod rpc;
 pub(crate) mod sandbox;
 pub mod socket;
+mod traffic;
 
 use mlua::ffi;
 use splay_protocol::seed::SplitMix64;
@@ -40,6 +41,7 @@ pub static MODULES: &[Module] = &[
     sandbox::MODULE,
     socket::MODULE,
     socket::tls::MODULE,
+    traffic::MODULE,
 ];
 
 /// Sets the native globals.

@@ -64,6 +64,8 @@ impl HookFactory for LuaHooks {
         let raw = state.raw;
         // SAFETY: the state is this thread's own.
         let (places, roots, anchors) = unsafe {
+            ffi::lua_pushnumber(raw, (worker + 1) as f64);
+            ffi::lua_setfield(raw, ffi::LUA_GLOBALSINDEX, c"thread_id".as_ptr());
             let places = self.image.build(raw).map_err(Error::Hook)?;
             let anchors = ffi::luaL_ref(raw, ffi::LUA_REGISTRYINDEX);
             let mut roots = [None; Hook::ALL.len()];
@@ -157,7 +159,8 @@ impl Hooks for WorkerHooks<'_> {
             ffi::lua_rawgeti_(raw, ffi::LUA_REGISTRYINDEX, self.state.addrinfo);
             push_address(raw, address);
             native::within(fd, None, || {
-                if ffi::lua_pcall(raw, 7, 1, 0) != ffi::LUA_OK || ffi::lua_pcall(raw, 2, 2, 0) != ffi::LUA_OK {
+                if ffi::lua_pcall(raw, 7, 1, 0) != ffi::LUA_OK || ffi::lua_pcall(raw, 2, 2, 0) != ffi::LUA_OK
+                {
                     return Err(error_text(raw));
                 }
                 Ok(self.answer())
@@ -168,9 +171,7 @@ impl Hooks for WorkerHooks<'_> {
                 let error = io::Error::from_raw_os_error(-number as i32);
                 Err(self.failed(hook, &plain(&error)))
             }
-            Ok(Answer::Errno(errno)) => {
-                Err(self.failed(hook, &plain(&io::Error::from_raw_os_error(errno))))
-            }
+            Ok(Answer::Errno(errno)) => Err(self.failed(hook, &plain(&io::Error::from_raw_os_error(errno)))),
             Ok(_) => Ok(()),
             Err(text) => Err(self.failed(hook, &format!("lua_pcall: {text}"))),
         }

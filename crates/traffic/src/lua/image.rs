@@ -119,8 +119,24 @@ impl Image {
         self.collected.len()
     }
 
+    /// Makes the values anew in a state and pushes an array of them.
+    ///
+    /// # Safety
+    /// As for [`Image::capture`].
+    ///
+    /// # Errors
+    /// What is not there in this state.
+    pub unsafe fn push_roots(&self, state: *mut lua_State) -> Result<(), String> {
+        // SAFETY: the caller's promise; what was built besides is popped.
+        unsafe {
+            self.build(state)?;
+            ffi::lua_settop(state, -2);
+        }
+        Ok(())
+    }
+
     /// Makes the values anew: pushes an array of the roots, and one of functions and tables that
-    /// [`Places`] refers to. `functions` tells whether functions may be made.
+    /// [`Places`] refers to.
     ///
     /// # Safety
     /// As for [`Image::capture`]. Bytecode is trusted: the image was captured in this process.
@@ -144,7 +160,8 @@ impl Image {
             }
             for (index, code) in self.functions.iter().enumerate() {
                 let bytes = &code.bytecode;
-                let loaded = ffi::luaL_loadbuffer(state, bytes.as_ptr().cast(), bytes.len(), c"=hook".as_ptr());
+                let loaded =
+                    ffi::luaL_loadbuffer(state, bytes.as_ptr().cast(), bytes.len(), c"=hook".as_ptr());
                 if loaded != ffi::LUA_OK {
                     return Err("a function cannot be loaded".to_owned());
                 }
@@ -260,7 +277,6 @@ pub(super) enum Place {
     Upvalue(usize, c_int),
     Field(usize, Portable),
 }
-
 
 /// Pushes what a dotted name stands for in a state.
 unsafe fn push_name(state: *mut lua_State, name: &str) -> Result<(), String> {

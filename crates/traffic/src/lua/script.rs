@@ -146,11 +146,10 @@ fn distribute(
     for (worker, image) in gathered.into_iter().enumerate() {
         let Some(image) = image else { continue };
         let mut built = Ok(());
-        // SAFETY: called protected; of what was built the array of roots is left.
+        // SAFETY: called protected.
         let values: mlua::Table = unsafe {
             lua.exec_raw((), |state| {
-                built = image.build(state).map(drop);
-                ffi::lua_settop(state, 1);
+                built = image.push_roots(state);
             })
         }
         .map_err(broken)?;

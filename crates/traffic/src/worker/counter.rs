@@ -84,9 +84,13 @@ impl Counter {
         }
         let time = Duration::from_nanos(self.began);
         harvest.beginnings.push(Beginning { thread, flow: self.number, time });
-        if self.last > self.sampled.unwrap_or(self.began) {
-            self.sample(thread, options, harvest);
-        }
         harvest.transactions += self.transactions;
+        // A sliver after the last interval is no interval.
+        let least = self.sampled.map_or(self.began + 1, |sampled| sampled + self.interval / 2);
+        if self.last >= least {
+            self.sample(thread, options, harvest);
+        } else if let Some(latencies) = &self.latencies {
+            harvest.latencies.add(latencies);
+        }
     }
 }

@@ -19,6 +19,10 @@ impl Worker<'_> {
                 Done::Bytes(count) => self.count(slot, count, 0),
                 Done::Blocked | Done::Over => return Ok(()),
             }
+            if !reads && !self.options.delay.is_zero() {
+                std::thread::sleep(self.options.delay);
+                break;
+            }
         }
         if self.options.edge_trigger {
             let interest = self.flows[slot].interest;

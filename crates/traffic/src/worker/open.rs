@@ -183,9 +183,11 @@ impl Worker<'_> {
         let host = self.options.host.clone().unwrap_or_default();
         let address = match self.address {
             Some(address) => address,
-            None => *self
-                .address
-                .insert(net::resolve(&host, self.options.port_of(self.index), self.options.family)?),
+            None => *self.address.insert(net::resolve(
+                &host,
+                self.options.port_of(self.index),
+                self.options.family,
+            )?),
         };
         let (socket, info) = self.socket(address)?;
         // Closed by a reset: otherwise each connection would keep its port for a minute.
