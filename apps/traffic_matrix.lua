@@ -51,8 +51,8 @@ local function property()
   end
   local text = ("%d nodes, %d pairs"):format(#job.nodes, #matrix.entries)
   if slowest then
-    text = ("%s, slowest %d to %d with %.1f ms and %.1f Mbit/s"):format(text, slowest.from, slowest.to,
-      slowest.latency * 1e3, slowest.throughput_Mbps)
+    text = ("%s, slowest %d to %d with %.1f ms and %.1f Mbit/s"):format(text, slowest.from,
+      slowest.to, slowest.latency * 1e3, slowest.throughput_Mbps)
   end
   return true, text
 end

@@ -7,10 +7,11 @@
 -- Counts by powers of two microseconds.
 local histogram = collect({})
 local last = nil
-local tail = collect(0)
+local noted = collect(0)
 
 client_socket(function(sockfd)
-  local flags = bit.bor(SOF_TIMESTAMPING_SOFTWARE, SOF_TIMESTAMPING_TX_ACK, SOF_TIMESTAMPING_OPT_TSONLY)
+  local flags = bit.bor(SOF_TIMESTAMPING_SOFTWARE, SOF_TIMESTAMPING_TX_ACK,
+    SOF_TIMESTAMPING_OPT_TSONLY)
   assert(setsockopt(sockfd, SOL_SOCKET, SO_TIMESTAMPING, flags))
 end)
 
@@ -27,7 +28,8 @@ client_recverr(function(sockfd, msg, flags)
       end
       last = now
     elseif cmsg.cmsg_type == IP_RECVERR or cmsg.cmsg_type == IPV6_RECVERR then
-      if sock_extended_err_ptr(cmsg.cmsg_data).ee_origin == SO_EE_ORIGIN_TIMESTAMPING then tail = tail + 1 end
+      local origin = sock_extended_err_ptr(cmsg.cmsg_data).ee_origin
+      if origin == SO_EE_ORIGIN_TIMESTAMPING then noted = noted + 1 end
     end
   end
   return count
@@ -35,6 +37,9 @@ end)
 
 run()
 
+for thread, count in ipairs(noted) do
+  io.write(("thread %d: %d acknowledgements noted\n"):format(thread, count))
+end
 local longest = 0
 for _, counts in ipairs(histogram) do longest = math.max(longest, table.maxn(counts)) end
 for class = 1, longest do

@@ -7,7 +7,8 @@ local infos = collect({})
 
 client_close(function(sockfd)
   local info = assert(getsockopt(sockfd, IPPROTO_TCP, TCP_INFO))
-  infos[#infos + 1] = { rtt = info.tcpi_rtt, window = info.tcpi_snd_cwnd, retransmitted = info.tcpi_total_retrans }
+  infos[#infos + 1] = { rtt = info.tcpi_rtt, window = info.tcpi_snd_cwnd,
+    retransmitted = info.tcpi_total_retrans }
 end)
 
 run()

@@ -44,8 +44,8 @@ local M = {}
 local wrappers = setmetatable({}, { __mode = "k" })
 local names, syscalls
 
---- What hooks know, for programs that mention it: `S` in the manner of ljsyscall, calls and constants
---- under their C names. Outside a hook each call answers that it is not permitted.
+--- What hooks know, for programs that mention it: `S` in the manner of ljsyscall, calls and
+--- constants under their C names. Outside a hook each call answers that it is not permitted.
 ---
 --- ```lua
 --- local S = traffic.syscalls()
@@ -129,8 +129,8 @@ end
 --- figures.latency_p50 <= figures.latency_max  --> true
 --- ```
 ---
---- Errors: `nil` and the reason; `nil, "Operation not permitted"` without a grant; `nil, "restricted"`
---- at the limits of the job.
+--- Errors: `nil` and the reason; `nil, "Operation not permitted"` without a grant; `nil,
+--- "restricted"` at the limits of the job.
 ---@async
 ---@param settings splay.traffic.settings
 ---@return splay.traffic.figures? figures
@@ -148,7 +148,7 @@ function M.run(settings) return carry_out(settings, true) end
 ---@return string? reason
 function M.serve(settings) return carry_out(settings or {}, false) end
 
--- Tests that other nodes ask for -------------------------------------------------------------------
+-- Tests that other nodes ask for ---------------------------------------------------------------
 
 local offered -- how this node takes part: { rpc =, me =, ports = }
 local serving, tokens = {}, 0
@@ -206,6 +206,10 @@ function remote.run(node, settings)
   return { client = figures, server = other }
 end
 
+---@class splay.traffic.part
+---@field rpc table the module to call with
+---@field ports integer[]? two ports to use where a job may bind no others: control and data
+
 --- Has this node take part in tests that other nodes ask for, over remote calls. The program serves
 --- them itself (`rpc.server`).
 ---
@@ -213,7 +217,7 @@ end
 --- rpc.server(job.me.port)
 --- traffic.start { rpc = rpc }
 --- ```
----@param settings { rpc: table, ports: integer[]? } the module to call with; the two TCP ports to use (and the UDP port: the second) where a job may not bind others
+---@param settings splay.traffic.part
 function M.start(settings)
   offered = { rpc = settings.rpc, ports = settings.ports }
   rawset(_G, "splay_traffic", remote)
@@ -240,7 +244,8 @@ end
 --- load:stop()
 --- ```
 ---@param node splay.Node
----@param settings splay.traffic.settings? workload: default tcp_stream; length: of each test that follows another, default 10
+---@param settings splay.traffic.settings? workload: default tcp_stream; length: of each of the
+--- tests that follow each other, default 10
 ---@return { stop: fun(self), tests: integer, reason: string? } load
 function M.load(node, settings)
   if not offered then error("traffic.start was not called", 2) end
@@ -267,7 +272,7 @@ function M.load(node, settings)
   return load
 end
 
--- The matrix ---------------------------------------------------------------------------------------
+-- The matrix -----------------------------------------------------------------------------------
 
 ---@class splay.traffic.entry
 ---@field from integer position of the node that sends
@@ -280,6 +285,14 @@ end
 ---@field nodes splay.Node[]
 ---@field entries splay.traffic.entry[]
 
+---@class splay.traffic.measuring
+---@field length number? seconds of each test, default 1
+---@field bandwidth boolean? false: the latency alone
+---@field rr string? workload for the latency, default tcp_rr
+---@field stream string? workload for the bandwidth, default tcp_stream
+---@field rate number? bits a second that the stream sends at most
+---@field progress fun(entry: splay.traffic.entry)? hears every entry
+
 --- Measures from every node to every other, one pair after the other: the latency with tcp_rr, then
 --- the bandwidth with tcp_stream. All nodes take part (`start`).
 ---
@@ -289,7 +302,7 @@ end
 --- ```
 ---@async
 ---@param nodes splay.Node[]
----@param settings { length: number?, bandwidth: boolean?, rr: string?, stream: string?, rate: number?, progress: fun(entry: splay.traffic.entry)? }? length of each test in seconds, default 1; bandwidth: false leaves it out; rr and stream: other workloads; progress hears every entry
+---@param settings splay.traffic.measuring?
 ---@return splay.traffic.matrix
 function M.matrix(nodes, settings)
   if not offered then error("traffic.start was not called", 2) end
@@ -308,8 +321,8 @@ function M.matrix(nodes, settings)
         local both, reason = ask(from, to, { workload = settings.rr or "tcp_rr", length = length })
         if both then entry.latency = both.client.latency_mean else entry.reason = reason end
         if both and settings.bandwidth ~= false then
-          both, reason = ask(from, to, { workload = settings.stream or "tcp_stream", length = length,
-            rate = settings.rate })
+          both, reason = ask(from, to, { workload = settings.stream or "tcp_stream",
+            length = length, rate = settings.rate })
           entry.throughput_Mbps = both and both.server and both.server.throughput_Mbps
           entry.reason = reason
         end
@@ -341,7 +354,8 @@ end
 
 local fields = {
   latency = { name = "latency", unit = "ms", scale = 1e3, title = "Latency, there and back (ms)" },
-  bandwidth = { name = "throughput_Mbps", unit = "Mbit/s", scale = 1, title = "Bandwidth (Mbit/s)" },
+  bandwidth = { name = "throughput_Mbps", unit = "Mbit/s", scale = 1,
+    title = "Bandwidth (Mbit/s)" },
 }
 
 local function short(value)
@@ -393,12 +407,14 @@ function M.heatmap(matrix, what)
     if share then
       colour = ("#%02x%02x%02x"):format(247 - 239 * share, 251 - 203 * share, 255 - 148 * share)
     end
-    put('<rect class="cell" x="%d" y="%d" width="%d" height="%d" fill="%s"><title>%d to %d: %s</title></rect>',
+    put('<rect class="cell" x="%d" y="%d" width="%d" height="%d" fill="%s">'
+      .. "<title>%d to %d: %s</title></rect>",
       x, y, cell, cell, colour, entry.from, entry.to,
       value and short(value * field.scale) .. " " .. field.unit or "no figure")
     if value and cell >= 32 then
       put('<text x="%.1f" y="%.1f" text-anchor="middle" font-size="10" fill="%s">%s</text>',
-        x + cell / 2, y + cell / 2 + 4, share > 0.55 and "#ffffff" or "#222222", short(value * field.scale))
+        x + cell / 2, y + cell / 2 + 4, share > 0.55 and "#ffffff" or "#222222",
+        short(value * field.scale))
     end
   end
   out[#out + 1] = "</svg>\n"

@@ -24,7 +24,8 @@ end
 
 --- What one side counts.
 local function counter(settings)
-  return { settings = settings, received = 0, sent = 0, transactions = 0, timeouts = 0, latencies = {}, flows = {} }
+  return { settings = settings, received = 0, sent = 0, transactions = 0, timeouts = 0,
+    latencies = {}, flows = {} }
 end
 
 local function counted(count, flow, bytes, transactions)
@@ -59,7 +60,8 @@ end
 --- The figures, by the names of the native engine's.
 local function figures(count)
   local settings = count.settings
-  local made = { sent_bytes = count.sent, received_bytes = count.received, total_run_time = settings.length or 1 }
+  local made = { sent_bytes = count.sent, received_bytes = count.received,
+    total_run_time = settings.length or 1 }
   if settings.workload:find("stream") then
     if not settings.client or settings.workload == "udp_stream" then
       made.throughput_Mbps = rate(count, "bytes") * 8 / 1e6
@@ -85,7 +87,7 @@ local function figures(count)
   return made
 end
 
--- A server's flows -----------------------------------------------------------------------------------
+-- A server's flows -----------------------------------------------------------------------------
 
 local function serve_stream(count, connection)
   local flow = new_flow(count)
@@ -195,7 +197,7 @@ function M.serve(settings)
   return figures(count)
 end
 
--- A client's flows -----------------------------------------------------------------------------------
+-- A client's flows -----------------------------------------------------------------------------
 
 local function connect(settings)
   local connection = assert(socket.tcp())
@@ -267,7 +269,9 @@ end
 function flows.tcp_rr(count, settings, ends)
   local connection, err = connect(settings)
   if not connection then return err end
-  local failed = transactions(count, ends, function() return exchange(count, settings, connection) end)
+  local failed = transactions(count, ends, function()
+    return exchange(count, settings, connection)
+  end)
   connection:close()
   return failed
 end

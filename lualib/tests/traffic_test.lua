@@ -20,7 +20,8 @@ end
 --- Both sides of a test with the same settings, some of them the client's alone.
 local function both(settings, client)
   local control, port = free_ports()
-  settings = misc.merge({ control_port = control, port = port, host = "127.0.0.1", patience = 20 }, settings)
+  settings = misc.merge({ control_port = control, port = port, host = "127.0.0.1", patience = 20 },
+    settings)
   local done, server, reason = {}, nil, nil
   events.thread(function()
     server, reason = traffic.serve(settings)
@@ -61,7 +62,8 @@ for _, native in ipairs { true, false } do
     end)
 
     it("measures udp_stream at a rate", function()
-      local client, server = both({ workload = "udp_stream", native = native, rate = 4e6, buffer_size = 1000 })
+      local client, server = both({ workload = "udp_stream", native = native, rate = 4e6,
+        buffer_size = 1000 })
       -- Sleeping is never shorter than asked for, and on a busy machine longer.
       expect(client.throughput_Mbps).at_most(4.5)
       expect(client.throughput_Mbps).at_least(0.2)
@@ -74,14 +76,16 @@ for _, native in ipairs { true, false } do
         patience = 0.2, native = native }
       expect(figures).is_nil()
       expect(reason:lower()).matches("^control connection with 127.0.0.1:%d+: connection refused")
-      figures, reason = traffic.serve { control_port = control, port = port, patience = 0.2, native = native }
+      figures, reason = traffic.serve { control_port = control, port = port, patience = 0.2,
+        native = native }
       expect(figures).is_nil()
       expect(reason).equal("control connection with 1 client(s): not there in time")
-      figures, reason = traffic.run { host = "127.0.0.1", workload = "tcp_xy", control_port = control,
-        port = port, patience = 0.2, native = native }
+      figures, reason = traffic.run { host = "127.0.0.1", workload = "tcp_xy",
+        control_port = control, port = port, patience = 0.2, native = native }
       expect(figures).is_nil()
       expect(reason).is_a("string")
-      expect(select(2, traffic.run { workload = "tcp_rr" })).equal("host: a node or an address is needed")
+      figures, reason = traffic.run { workload = "tcp_rr" }
+      expect(reason).equal("host: a node or an address is needed")
     end)
 
     it("does not keep other threads waiting", function()
@@ -132,7 +136,8 @@ describe("hooks", function()
         end,
       }
     end
-    local client, server = both({ native = true }, { hooks = hooks(traffic.syscalls()), flows = 2, threads = 2 })
+    local client, server = both({ native = true },
+      { hooks = hooks(traffic.syscalls()), flows = 2, threads = 2 })
     if engine ~= "native" then
       expect(client).matches("^hooks: there are none")
       return
@@ -163,7 +168,8 @@ describe("hooks", function()
     expect(attempt(function() os.exit(1) end)).matches("global 'os'")
     expect(attempt(function() loadstring("x = 1") end)).matches("global 'loadstring'")
     local co = coroutine.create(function() end)
-    expect(attempt(function() return co end)).equal("client hooks: upvalue co: a coroutine cannot be copied")
+    expect(attempt(function() return co end))
+      .equal("client hooks: upvalue co: a coroutine cannot be copied")
   end)
 end)
 

@@ -35,6 +35,7 @@ const INTERNAL: &[&str] = &[
     "splay.lazy",
     "splay.prelude",
     "splay.sandbox",
+    "splay.traffic_flows",
     "splay.virtual",
     "splay.wrapped",
 ];

@@ -60,15 +60,18 @@ local function reader(kind, size)
   end
   t[kind .. "_ptr"] = pt[kind]
 end
-for kind, size in pairs { int8 = 1, uint8 = 1, int16 = 2, uint16 = 2, int32 = 4, uint32 = 4, int64 = 8,
-  uint64 = 8 } do
+for kind, size in pairs { int8 = 1, uint8 = 1, int16 = 2, uint16 = 2, int32 = 4, uint32 = 4,
+  int64 = 8, uint64 = 8 } do
   reader(kind, size)
   reader(kind .. "_t", size)
 end
 reader("int", 4)
 reader("uint", 4)
 reader("char", 1)
-mt.data = { __tostring = function(data) return data.bytes end, __len = function(data) return #data.bytes end }
+mt.data = {
+  __tostring = function(data) return data.bytes end,
+  __len = function(data) return #data.bytes end,
+}
 
 local function number(data, at, kind) return native.number(data, at, kind) or 0 end
 
@@ -121,8 +124,11 @@ function pt.scm_timestamping(data)
   return { ts = ts }
 end
 
-local extended = { { "ee_errno", "uint32", 0 }, { "ee_origin", "uint8", 4 }, { "ee_type", "uint8", 5 },
-  { "ee_code", "uint8", 6 }, { "ee_pad", "uint8", 7 }, { "ee_info", "uint32", 8 }, { "ee_data", "uint32", 12 } }
+local extended = {
+  { "ee_errno", "uint32", 0 }, { "ee_origin", "uint8", 4 }, { "ee_type", "uint8", 5 },
+  { "ee_code", "uint8", 6 }, { "ee_pad", "uint8", 7 }, { "ee_info", "uint32", 8 },
+  { "ee_data", "uint32", 12 },
+}
 function pt.sock_extended_err(data)
   local record = {}
   for _, field in ipairs(extended) do record[field[1]] = number(data.bytes, field[3], field[2]) end
@@ -139,7 +145,8 @@ mt.sock_filter = {
 function t.sock_filter(code, jt, jf, k)
   if type(code) == "table" then
     local given = code
-    code, jt, jf, k = given.code or given[1], given.jt or given[2], given.jf or given[3], given.k or given[4]
+    code, jt = given.code or given[1], given.jt or given[2]
+    jf, k = given.jf or given[3], given.k or given[4]
   end
   return setmetatable({ code = code or 0, jt = jt or 0, jf = jf or 0, k = k or 0 }, mt.sock_filter)
 end
@@ -188,7 +195,7 @@ local function shown(name)
     return text .. ":" .. address.port
   end
 end
--- The fields are sin_family and so on; family, port (as people write it) and addr are read from them.
+-- The fields are sin_family and so on; family, port (as people write it) and addr are read of them.
 local function address_metatable(prefix)
   return {
     __index = function(address, name)
@@ -240,8 +247,10 @@ mt.addrinfo = {}
 function native.addrinfo(flags, family, socktype, protocol, bytes, port, name)
   local address = fill(bytes, port)
   address.sa_family = family
-  return setmetatable({ ai_flags = flags, ai_family = family, ai_socktype = socktype, ai_protocol = protocol,
-    ai_addrlen = family == constants.AF_INET and 16 or 28, ai_addr = address, ai_canonname = name }, mt.addrinfo)
+  return setmetatable({
+    ai_flags = flags, ai_family = family, ai_socktype = socktype, ai_protocol = protocol,
+    ai_addrlen = family == constants.AF_INET and 16 or 28, ai_addr = address, ai_canonname = name,
+  }, mt.addrinfo)
 end
 
 -- Messages ---------------------------------------------------------------------------------------
@@ -289,7 +298,10 @@ mt.msghdr = {
     if methods[name] then return methods[name] end
     local length, control, flags, bytes, port = native.message()
     if name == "msg_controllen" then return control end
-    if name == "msg_control" then return control and control > 0 and setmetatable({ bytes = native.control() }, mt.data) or nil end
+    if name == "msg_control" then
+      if not control or control == 0 then return nil end
+      return setmetatable({ bytes = native.control() }, mt.data)
+    end
     if name == "msg_flags" then return flags end
     if name == "msg_name" then return bytes and fill(bytes, port) or nil end
     if name == "msg_namelen" then return bytes and (#bytes == 4 and 16 or 28) or 0 end
@@ -304,7 +316,9 @@ local msg = setmetatable({}, mt.msghdr)
 S.recvmsg, S.sendmsg = native.recvmsg(msg, errors), native.sendmsg(msg, errors)
 
 function S.read(fd, _, count) return checked(native.receive(fd, count or 1e9, 0)) end
-function S.recv(fd, _, count, flags) return checked(native.receive(fd, count or 1e9, flags or 0)) end
+function S.recv(fd, _, count, flags)
+  return checked(native.receive(fd, count or 1e9, flags or 0))
+end
 function S.recvfrom(fd, _, count, flags, address)
   local received, errno = native.receive(fd, count or 1e9, flags or 0)
   if received == nil then return nil, errors[errno] end
@@ -318,7 +332,9 @@ local function outgoing(data, count)
   return count and data:sub(1, count) or data
 end
 function S.write(fd, data, count) return checked(native.send(fd, outgoing(data, count), 0)) end
-function S.send(fd, data, count, flags) return checked(native.send(fd, outgoing(data, count), flags or 0)) end
+function S.send(fd, data, count, flags)
+  return checked(native.send(fd, outgoing(data, count), flags or 0))
+end
 function S.sendto(fd, data, count, flags, address)
   return checked(native.send(fd, outgoing(data, count), flags or 0, taken_apart(address)))
 end
@@ -340,9 +356,9 @@ end
 
 local info_fields = {
   "uint8", "state ca_state retransmits probes backoff options wscale app_limited",
-  "uint32", "rto ato snd_mss rcv_mss unacked sacked lost retrans fackets last_data_sent last_ack_sent "
-    .. "last_data_recv last_ack_recv pmtu rcv_ssthresh rtt rttvar snd_ssthresh snd_cwnd advmss reordering "
-    .. "rcv_rtt rcv_space total_retrans",
+  "uint32", "rto ato snd_mss rcv_mss unacked sacked lost retrans fackets last_data_sent "
+    .. "last_ack_sent last_data_recv last_ack_recv pmtu rcv_ssthresh rtt rttvar snd_ssthresh "
+    .. "snd_cwnd advmss reordering rcv_rtt rcv_space total_retrans",
   "uint64", "pacing_rate max_pacing_rate bytes_acked bytes_received",
   "uint32", "segs_out segs_in notsent_bytes min_rtt data_segs_in data_segs_out",
   "uint64", "delivery_rate busy_time rwnd_limited sndbuf_limited",
@@ -361,7 +377,8 @@ function pt.tcp_info(data)
     end
   end
   local scale = info.tcpi_wscale or 0
-  info.tcpi_snd_wscale, info.tcpi_rcv_wscale, info.tcpi_wscale = scale % 16, math.floor(scale / 16), nil
+  info.tcpi_snd_wscale, info.tcpi_rcv_wscale = scale % 16, math.floor(scale / 16)
+  info.tcpi_wscale = nil
   return info
 end
 
@@ -445,9 +462,9 @@ for _, library in ipairs { "string", "table", "math", "bit", "os", "io", "corout
   local found = rawget(_G, library)
   if found then walk({ [library] = found }, "", 1) end
 end
-for _, name in ipairs { "assert", "error", "getmetatable", "ipairs", "next", "pairs", "pcall", "print",
-  "rawequal", "rawget", "rawset", "select", "setmetatable", "tonumber", "tostring", "type", "unpack",
-  "xpcall" } do
+for _, name in ipairs { "assert", "error", "getmetatable", "ipairs", "next", "pairs", "pcall",
+  "print", "rawequal", "rawget", "rawset", "select", "setmetatable", "tonumber", "tostring", "type",
+  "unpack", "xpcall" } do
   local found = rawget(_G, name)
   if found and not names[found] then names[found] = name end
 end

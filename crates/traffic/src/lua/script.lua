@@ -8,7 +8,7 @@ for _, name in ipairs { "socket", "close", "sendmsg", "recvmsg", "recverr" } do
     local full = role .. "_" .. name
     _G[full] = function(hook)
       if type(hook) ~= "function" then
-        error("bad argument #1 to '" .. full .. "' (function expected, got " .. type(hook) .. ")", 2)
+        error(("bad argument #1 to '%s' (function expected, got %s)"):format(full, type(hook)), 2)
       end
       -- The other side's hooks are its own affair.
       if role ~= own then return end
