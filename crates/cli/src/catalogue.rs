@@ -44,6 +44,7 @@ const INTERNAL: &[&str] = &[
     "splay.nbd_script",
     "splay.prelude",
     "splay.sandbox",
+    "splay.traffic_flows",
     "splay.virtual",
     "splay.wrapped",
 ];

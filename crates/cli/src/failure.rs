@@ -148,6 +148,9 @@ pub enum Failure {
     /// There is no run, or no instance of it, to open a prompt on.
     #[error("{0}")]
     Unreachable(String),
+    /// A test of traffic did not take place, or was broken off.
+    #[error(transparent)]
+    Traffic(#[from] splay_traffic::Error),
     /// A folder cannot be looked into.
     #[error("read the folder `{path}`: {source}")]
     Folder {
@@ -266,6 +269,7 @@ impl Failure {
             | Failure::NothingShown { .. }
             | Failure::Output(_) => STATUS_UNWRITTEN,
             Failure::Controller { .. } => 7,
+            Failure::Traffic(error) => traffic_status(error),
             Failure::NotLoggedIn(_) => 8,
             Failure::Refused { code, .. } => match code {
                 ErrorCode::Internal | ErrorCode::Unavailable => 7,
@@ -303,6 +307,19 @@ pub fn complain(message: &str) {
     use std::io::Write;
     // Where standard error is closed there is no one left to tell.
     let _ = writeln!(io::stderr(), "splay: {message}");
+}
+
+/// Which status a failed test of traffic ends with.
+fn traffic_status(error: &splay_traffic::Error) -> u8 {
+    use splay_traffic::Error;
+    match error {
+        Error::Options(_) => 2,
+        Error::System { call: "bind" | "socket" | "listen" | "eventfd" | "epoll", .. } => 5,
+        Error::Samples { .. } => 6,
+        Error::Resolve { .. } | Error::Control { .. } => 7,
+        Error::Stopped => STATUS_INTERRUPTED,
+        Error::System { .. } | Error::Hook(_) | Error::Limit(_) => STATUS_INSTANCE_FAILED,
+    }
 }
 
 /// What to do about a refusal.

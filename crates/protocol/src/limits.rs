@@ -35,12 +35,14 @@ pub struct Limits {
     pub cpu_permille: u32,
     /// Outgoing datagrams dropped at random, of a million.
     pub udp_drop_per_million: u32,
+    /// Threads of `splay.traffic` an instance may run; 0: it may not use it.
+    pub traffic_threads: u32,
     /// Bytes of log lines over the life of the instance.
     pub max_log_bytes: u64,
 }
 
 impl Default for Limits {
-    /// What the original's jobs got when they asked for nothing, apart from the last five, which
+    /// What the original's jobs got when they asked for nothing, apart from the last six, which
     /// it had not.
     fn default() -> Self {
         Limits {
@@ -57,6 +59,7 @@ impl Default for Limits {
             slice_milliseconds: 10_000,
             cpu_permille: 0,
             udp_drop_per_million: 0,
+            traffic_threads: 0,
             max_log_bytes: 100 << 20,
         }
     }
@@ -79,7 +82,7 @@ impl Limits {
     /// rates and the CPU share, where 0 is no limit, a maximum holds for those that ask for no
     /// limit as well: see [`Limits::within`].
     pub fn check(&self, maxima: &Limits) -> Result<(), Exceeds> {
-        let rows: [(&'static str, u64, u64); 9] = [
+        let rows: [(&'static str, u64, u64); 10] = [
             ("max_memory_bytes", self.max_memory_bytes, maxima.max_memory_bytes),
             ("max_disk_bytes", self.max_disk_bytes, maxima.max_disk_bytes),
             ("max_files", self.max_files.into(), maxima.max_files.into()),
@@ -88,6 +91,7 @@ impl Limits {
             ("max_receive_bytes", self.max_receive_bytes, maxima.max_receive_bytes),
             ("max_sockets", self.max_sockets.into(), maxima.max_sockets.into()),
             ("ports", self.ports.into(), maxima.ports.into()),
+            ("traffic_threads", self.traffic_threads.into(), maxima.traffic_threads.into()),
             ("max_log_bytes", self.max_log_bytes, maxima.max_log_bytes),
         ];
         match rows.into_iter().find(|(_, asked, allowed)| asked > allowed) {

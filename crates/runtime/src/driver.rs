@@ -179,6 +179,13 @@ pub enum Wake {
         /// Answer or error text.
         answer: Result<Resolved, String>,
     },
+    /// A [`Driver::work`] has ended.
+    Worked {
+        /// Who asked.
+        owner: Owner,
+        /// The number given with the work.
+        query: u64,
+    },
     /// Another thread asked the worker to look at its commands.
     External,
 }
@@ -271,6 +278,12 @@ pub trait Driver {
 
     /// Starts a name look-up; the answer is a [`Wake::Resolved`]. Never blocks.
     fn resolve(&mut self, owner: Owner, query: u64, question: Query);
+
+    /// Runs something that blocks on a thread of its own; its end is a [`Wake::Worked`]. Where time
+    /// is virtual there is no such thing, and the error is `Unsupported`.
+    fn work(&mut self, _owner: Owner, _query: u64, _work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Waits for wakes until `until` (in [`Driver::now`]'s time; `None`: for ever; in the past:
     /// just looks) and appends them to `wakes`. A virtual clock moves here and only here.

@@ -46,6 +46,8 @@ pub struct Sandbox {
     pub blacklist: Vec<String>,
     /// Fraction of outgoing datagrams dropped, 0 to 1.
     pub udp_drop_ratio: f64,
+    /// Threads of `splay.traffic` that it may run; 0: it may not use it.
+    pub traffic_threads: u32,
 }
 
 /// What is wrong with the machine that an instance is on, in an experiment with faults.

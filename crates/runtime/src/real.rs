@@ -357,6 +357,10 @@ impl Driver for RealDriver {
         self.resolver.ask(owner, query, question);
     }
 
+    fn work(&mut self, owner: Owner, query: u64, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        self.resolver.work(owner, query, work)
+    }
+
     fn poll(&mut self, until: Option<Duration>, wakes: &mut Vec<Wake>) -> io::Result<()> {
         let timeout = until.map(|until| until.saturating_sub(self.start.elapsed()));
         let sockets = &self.sockets;

@@ -317,7 +317,7 @@ impl Worker {
         let mut woken = false;
         for wake in wakes.drain(..) {
             match &wake {
-                Wake::Socket { owner, .. } | Wake::Resolved { owner, .. } => {
+                Wake::Socket { owner, .. } | Wake::Resolved { owner, .. } | Wake::Worked { owner, .. } => {
                     let seat = owner.0;
                     self.hand_over(Some(seat));
                     if let Some(instance) = &self.seats[seat as usize].instance {

@@ -261,6 +261,7 @@ fn the_sandbox_holds() {
         ports: None,
         blacklist: Vec::new(),
         udp_drop_ratio: 0.0,
+        traffic_threads: 0,
     };
     let mut host = Host::with(IDLE, Mode::Sandboxed(sandbox), Some(20 << 20));
     host.gives("os.execute, io.popen, ffi, loadfile, string.dump", &["nil"; 5]);

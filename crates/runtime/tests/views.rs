@@ -109,6 +109,7 @@ fn every_field_is_read() {
         ports: None,
         blacklist: Vec::new(),
         udp_drop_ratio: 0.0,
+        traffic_threads: 0,
     };
     assert_eq!(view_in(Mode::Sandboxed(sandbox), WHOLE), Some(expected));
 }

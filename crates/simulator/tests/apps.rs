@@ -98,6 +98,14 @@ fn an_epidemic_reaches_everyone() {
 }
 
 #[test]
+fn a_matrix_tells_what_the_network_is_like() {
+    // 20 ms there, as many back.
+    prove("traffic_matrix.lua", &["latency=0.04"], 1, "matrix correct: 1 nodes, 0 pairs");
+    prove("traffic_matrix.lua", &["latency=0.04"], 2, "matrix correct: 2 nodes, 2 pairs");
+    prove("traffic_matrix.lua", &["latency=0.04", "length=0.2"], 8, "matrix correct: 8 nodes, 56 pairs");
+}
+
+#[test]
 fn kademlia_finds_what_was_stored() {
     prove("kademlia.lua", &[], 5, "table correct: 5 nodes");
     prove("kademlia.lua", &[], 50, "table correct: 50 nodes");

@@ -175,6 +175,7 @@ impl Thread {
             ports: Some((first, first.saturating_add(limits.ports.max(1) - 1))),
             blacklist: setup.blacklist.clone(),
             udp_drop_ratio: f64::from(limits.udp_drop_per_million) / 1e6,
+            traffic_threads: limits.traffic_threads,
         };
         let config = InstanceConfig {
             program: self.hosting.program.clone(),

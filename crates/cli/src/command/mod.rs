@@ -27,6 +27,7 @@ mod submit;
 mod test;
 mod tokens;
 mod topology;
+mod traffic;
 mod up;
 mod usage;
 mod users;
@@ -60,6 +61,7 @@ Examples:
   splay new ring                      an application to begin with, and its test
   splay test                          every *_test.lua below this folder, in virtual time
   splay topology show star -n 9       networks to simulate: check, generate, show, plot
+  splay traffic tcp_rr -c -H host     what the network between two machines gives
   splay check chord.lua               mistakes that can be seen without running it
   splay churn stats day.churn         what a script of joins and leaves amounts to
   splay etcd --memory                 an etcd v2 server for programs to agree by
@@ -90,6 +92,7 @@ enum Command {
     New(new::NewArgs),
     Test(test::TestArgs),
     Topology(topology::TopologyArgs),
+    Traffic(Box<traffic::TrafficArgs>),
     Check(check::CheckArgs),
     Doc(doc::DocArgs),
     Churn(churn::ChurnArgs),
@@ -143,6 +146,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::New(args) => new::execute(args),
         Command::Test(args) => test::execute(args),
         Command::Topology(args) => topology::execute(args),
+        Command::Traffic(args) => traffic::execute(*args),
         Command::Check(args) => check::execute(args),
         Command::Doc(args) => doc::execute(args),
         Command::Churn(args) => churn::execute(args),

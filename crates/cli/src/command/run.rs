@@ -311,6 +311,7 @@ pub fn sandbox(directory: PathBuf, port: u16) -> Sandbox {
         ports: Some((port, port)),
         blacklist: Vec::new(),
         udp_drop_ratio: 0.0,
+        traffic_threads: 0,
     }
 }
 

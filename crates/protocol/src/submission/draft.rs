@@ -187,6 +187,7 @@ impl Draft {
             "udp_drop_ratio" => {
                 limits.udp_drop_per_million = (within(number(value)?, 0.0, 1.0)? * 1e6).round() as u32;
             }
+            "traffic_threads" => limits.traffic_threads = whole(value)?,
             "max_log_bytes" => limits.max_log_bytes = size_or_none(value)?,
             _ => unreachable!("a key without a place: {name}"),
         }

@@ -165,6 +165,12 @@ pub const KEYS: &[Key] = &[
         "Share of a processor core an instance may use, in thousandths [default: no limit]",
     ),
     one("udp_drop_ratio", "udp-drop-ratio", "R", "Share of outgoing datagrams that are dropped, 0 to 1"),
+    one(
+        "traffic_threads",
+        "traffic-threads",
+        "N",
+        "Threads of splay.traffic an instance may run [default: none, it may not use it]",
+    ),
     one("max_log_bytes", "max-log", "SIZE", "Log lines of an instance [default: 100MiB]"),
 ];
 

@@ -18,6 +18,7 @@ mod nbd;
 mod rpc;
 pub(crate) mod sandbox;
 pub mod socket;
+mod traffic;
 
 use mlua::ffi;
 use splay_protocol::seed::SplitMix64;
@@ -48,6 +49,7 @@ pub static MODULES: &[Module] = &[
     sandbox::MODULE,
     socket::MODULE,
     socket::tls::MODULE,
+    traffic::MODULE,
 ];
 
 /// Sets the native globals.

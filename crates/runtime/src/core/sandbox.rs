@@ -45,6 +45,7 @@ const REFUSED: &[&str] = &[
     "splay.rpc_common",
     "splay.sandbox",
     "splay.socket_more",
+    "splay.traffic_flows",
     "splay.utils",
     "splay.virtual",
     "splay.wrapped",

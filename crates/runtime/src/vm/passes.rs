@@ -215,6 +215,13 @@ impl Ctx {
                     action(self, answer);
                 }
             }
+            Wake::Worked { query, .. } => {
+                let done = { self.works.borrow_mut().remove(&query) };
+                if let Some(action) = done {
+                    self.unhold();
+                    action(self);
+                }
+            }
             Wake::External => {}
         }
     }

@@ -114,6 +114,7 @@ impl Stage {
             ports: Some((34_100, 34_199)),
             blacklist: vec!["127.0.0.2".to_owned(), "*.forbidden.example".to_owned()],
             udp_drop_ratio: 0.0,
+            traffic_threads: 0,
         }
     }
 
