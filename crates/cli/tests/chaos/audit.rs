@@ -137,9 +137,8 @@ pub fn churned(testbed: &Testbed, job: &Job, hit: &Hit, planned: &[u32]) {
         let lived = lives.get(&position).map_or(0, |lives| lives.len() as u32);
         if hit.is_empty() {
             assert_eq!(started, *planned, "starts of {position}: {job:#?}");
-            assert_eq!(lived, started, "lives of {position}: {lives:?}");
         }
-        // One that is killed at once may leave no line; one that was heard of was started.
+        // One that ends at once may leave no line; one that was heard of was started.
         assert!(lived <= started, "lives of {position}: {lived}, and {started} starts: {job:#?}");
     }
     if hit.is_empty() {

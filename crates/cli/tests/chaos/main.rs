@@ -2,6 +2,8 @@
 //! twice. Five rounds as a rule; `SPLAY_LONG_TESTS=1` has fifty, `SPLAY_CHAOS_ROUNDS=N` so many,
 //! `SPLAY_CHAOS_SEED=S` the one that failed.
 
+#![allow(clippy::print_stderr)]
+
 #[path = "../support/mod.rs"]
 mod support;
 
