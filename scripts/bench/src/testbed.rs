@@ -1,17 +1,10 @@
 //! A testbed on this machine: real splayds with real instances, and a controller with thousands of
 //! sessions of splayds that only say what splayds say.
 
+#[allow(dead_code, missing_docs)]
+mod fake;
 mod real;
 mod simulated;
-
-/// The controller's sessions are those of its own tests: the same splayd that keeps to the protocol.
-#[allow(dead_code, missing_docs)]
-mod fake {
-    #[path = "../../../../../controller/tests/harness/client.rs"]
-    pub mod client;
-    #[path = "../../../../../controller/tests/harness/splayd.rs"]
-    pub mod splayd;
-}
 
 use std::fs;
 use std::path::Path;

@@ -8,6 +8,7 @@
 mod support;
 
 mod audit;
+mod netns;
 mod partition;
 mod proxy;
 mod rounds;
