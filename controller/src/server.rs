@@ -208,12 +208,7 @@ async fn told(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    door: Door,
-    mut stopping: watch::Receiver<bool>,
-) {
+async fn connection(stream: TcpStream, peer: SocketAddr, door: Door, mut stopping: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, door.acceptor.accept(stream)).await else { return };
     let peer = Peer(peer.ip().to_canonical());

@@ -180,7 +180,9 @@ async fn controller_splayds(controller: &Controller, count: u32, seats: u32, lif
     let all: Vec<FakeSplayd> = (1..=count).map(start).collect();
     until("good splayds online", async || {
         let splayds = controller.client.get("/splayds").await;
-        let good = |splayd: &&Value| splayd["name"].as_str().unwrap().starts_with("good") && splayd["state"] == "online";
+        let good = |splayd: &&Value| {
+            splayd["name"].as_str().unwrap().starts_with("good") && splayd["state"] == "online"
+        };
         splayds.as_array().unwrap().iter().filter(good).count() as u32 == count
     })
     .await;
@@ -196,7 +198,9 @@ async fn replayed_reports_count_once() {
     let (_, _) = puppet.host().await;
     puppet.report(Event::Ready(JobReady { job: id.clone() })).await;
     controller.job_is(&id, "running").await;
-    puppet.report(Event::Started(InstanceStarted { job: id.clone(), position: 1, planned_us: 1, step: 0 })).await;
+    puppet
+        .report(Event::Started(InstanceStarted { job: id.clone(), position: 1, planned_us: 1, step: 0 }))
+        .await;
     let block = Event::Logs(batch(&id, 1, 5));
     puppet.report(block.clone()).await;
     // The same and other things under old numbers, in this session and in the next.
@@ -234,14 +238,16 @@ async fn floods_and_loops_do_not_hold_up_others() {
     let mut flood = Puppet::enrol(&controller, "flood", 1).await;
     let mut thief = Puppet::enrol(&controller, "thief", 1).await;
     let looping = Identity::new("loop", 1, &controller.join(1).await);
-    let wanted = json!({ "mandatory": ["flood", "thief"], "factor": 1.0, "filters": { "hosts": ["flood", "thief"] } });
+    let wanted =
+        json!({ "mandatory": ["flood", "thief"], "factor": 1.0, "filters": { "hosts": ["flood", "thief"] } });
     let theirs = controller.client.submit(job(2, wanted)).await;
     let ((order, _), _) = tokio::join!(flood.host(), thief.host());
     for puppet in [&mut flood, &mut thief] {
         puppet.report(Event::Ready(JobReady { job: theirs.clone() })).await;
     }
     controller.job_is(&theirs, "running").await;
-    let ours = controller.client.submit(job(6, json!({ "factor": 1.0, "filters": { "hosts": ["good-*"] } }))).await;
+    let ours =
+        controller.client.submit(job(6, json!({ "factor": 1.0, "filters": { "hosts": ["good-*"] } }))).await;
     // Lines without end, beyond what a job may have.
     let logs = async {
         let block = batch(&theirs, 1, 20_000);
@@ -419,12 +425,50 @@ async fn slow_and_oversized_requests() {
         assert_eq!(reply.status, code, "{path}: {}", reply.text());
         assert_eq!(reply.json()["error"]["code"], "too_large");
     }
-    let long = client.with("").send(Method::POST, "/login", Some(json!({ "user": "u".repeat(100), "password": "p" }))).await;
-    assert_eq!((long.status.as_u16(), long.json()["error"]["message"].as_str()), (400, Some("user: at most 64 characters")));
+    let long = client
+        .with("")
+        .send(Method::POST, "/login", Some(json!({ "user": "u".repeat(100), "password": "p" })))
+        .await;
+    assert_eq!(
+        (long.status.as_u16(), long.json()["error"]["message"].as_str()),
+        (400, Some("user: at most 64 characters"))
+    );
     // JSON that is deeper than anybody writes.
     let deep = format!("{{\"app\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
     let headers = [("content-type", "application/json")];
     let reply = client.send_bytes(Method::POST, "/jobs", &headers, deep.into_bytes()).await;
     assert_eq!(reply.status, 400, "{}", reply.text());
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_are_no_longer_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let controller = Controller::start(config(folder.path())).await;
+    let client = &controller.client;
+    let made =
+        async |expires: f64| client.post("/join-tokens", json!({ "uses": 5, "expires_in": expires })).await;
+    let (short, revoked) = (made(1.0).await, made(60.0).await);
+    let id = revoked["about"]["id"].as_str().unwrap();
+    let gone = client.send(Method::DELETE, &format!("/join-tokens/{id}"), None).await;
+    assert!(gone.status.is_success(), "{}", gone.text());
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    for token in [short, revoked] {
+        let identity = Identity::new("late", 1, token["join"].as_str().unwrap());
+        let (mut socket, nonce) = identity.dial().await.unwrap();
+        say(&mut socket, &identity.enrol(identity.hello(&nonce, vec![], "a"))).await.unwrap();
+        let heard = hear(&mut socket).await;
+        assert!(
+            matches!(&heard, Some(ToSplayd::Refused(refused)) if refused.code == RefusedCode::Token),
+            "{heard:?}"
+        );
+    }
+    // A user who is removed, and a session that was ended, get nowhere either.
+    client.post("/users", json!({ "name": "ann", "password": "ann-password", "role": "admin" })).await;
+    let mut ann = client.with("");
+    ann.login("ann", "ann-password").await;
+    assert!(client.send(Method::DELETE, "/users/ann", None).await.status.is_success());
+    assert_eq!(ann.send(Method::GET, "/jobs", None).await.status, 401);
+    assert!(client.get("/splayds").await.as_array().unwrap().is_empty());
     controller.stop().await;
 }

@@ -138,7 +138,11 @@ impl SessionError {
 
 /// Opens a session: the connection and the controller's welcome. `reports` is the number of the last
 /// report that was made.
-pub async fn open(peer: &Peer, jobs: Vec<HostedJob>, reports: u64) -> Result<(Socket, Welcome), SessionError> {
+pub async fn open(
+    peer: &Peer,
+    jobs: Vec<HostedJob>,
+    reports: u64,
+) -> Result<(Socket, Welcome), SessionError> {
     let broken = |message: String| SessionError::Broken { url: peer.url.clone(), message };
     let (mut socket, certificate) = dial(peer).await?;
     let Challenge { version, nonce } = match receive(&mut socket).await.map_err(broken)? {

@@ -103,7 +103,8 @@ pub fn plain(testbed: &Testbed, job: &Job, hit: &Hit, total: u32, width: usize) 
     for (member, position) in job.members.iter().zip(1..) {
         assert_eq!((member.position, member.state), (position, InstanceState::Ended), "{member:#?}");
         let told = lives.get(&position).map_or(&[][..], Vec::as_slice);
-        let of = |path: &str| files.iter().filter(|file| file.position == position && file.path == path).count();
+        let of =
+            |path: &str| files.iter().filter(|file| file.position == position && file.path == path).count();
         match member.ending.expect("an end that is told") {
             Ending::Finished => {
                 finished += 1;

@@ -18,7 +18,8 @@ const INSTANCES: u32 = 6;
 fn submit(testbed: &Testbed, seconds: u32) -> Job {
     testbed.write("numbered.lua", audit::APP);
     let (instances, lines) = (INSTANCES.to_string(), (seconds * 100).to_string());
-    let id = testbed.submit(&["numbered.lua", "--detach", "--factor", "1", "-n", &instances, "--", &lines, "9"]);
+    let id =
+        testbed.submit(&["numbered.lua", "--detach", "--factor", "1", "-n", &instances, "--", &lines, "9"]);
     let job = testbed.wait_for(&id, JobState::Running);
     assert_eq!(job.summary.state, JobState::Running, "{job:#?}");
     job

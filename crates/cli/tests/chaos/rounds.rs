@@ -32,7 +32,11 @@ struct Blow {
 /// What a job of a round is like.
 #[derive(Debug)]
 enum Kind {
-    Plain { instances: u32, lines: u32, width: usize },
+    Plain {
+        instances: u32,
+        lines: u32,
+        width: usize,
+    },
     /// For each node, its times: start, stop, start, stop ... in tenths of a second.
     Churn(Vec<Vec<u32>>),
 }
@@ -165,7 +169,10 @@ struct Told<'a>(&'a Round);
 impl Drop for Told<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{:#?}\nagain: SPLAY_CHAOS_SEED={} cargo nextest run --test chaos", self.0, self.0.seed);
+            eprintln!(
+                "{:#?}\nagain: SPLAY_CHAOS_SEED={} cargo nextest run --test chaos",
+                self.0, self.0.seed
+            );
         }
     }
 }

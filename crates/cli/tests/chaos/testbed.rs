@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
-use splay_protocol::{JoinToken, api};
 use splay_protocol::api::{Job, JobState, JobSummary, LogLine, ResultFile, SplaydState};
+use splay_protocol::{JoinToken, api};
 
 use crate::support::{Outcome, Place};
 
@@ -377,9 +377,8 @@ impl Testbed {
     pub fn is_clean(&mut self) {
         self.note_workers();
         self.wait("splayds are online and their seats free", |testbed| {
-            let free = |splayd: &api::Splayd| {
-                splayd.state == SplaydState::Online && splayd.used_instances == 0
-            };
+            let free =
+                |splayd: &api::Splayd| splayd.state == SplaydState::Online && splayd.used_instances == 0;
             testbed.splayds_told().iter().all(free)
         });
         let active: Vec<JobSummary> = self.json(&["jobs", "--active"]);

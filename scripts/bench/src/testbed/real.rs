@@ -141,7 +141,12 @@ fn starts(testbed: &Testbed, rows: &mut Rows) -> anyhow::Result<()> {
     let members = job["members"].as_array().context("a job has members")?;
     let last = members.iter().filter_map(|member| member["started_at"].as_f64()).fold(0.0, f64::max);
     let took = last - number(&job["submitted_at"])?;
-    rows.add(format!("{INSTANCES} instances on {SPLAYDS} splayds, from the submission until all run"), took, "s", AtMost(15.0));
+    rows.add(
+        format!("{INSTANCES} instances on {SPLAYDS} splayds, from the submission until all run"),
+        took,
+        "s",
+        AtMost(15.0),
+    );
     let skew = number(&job["start_skew"]["p99_ms"])?;
     rows.add("their starts after the common instant, p99", skew, "ms", AtMost(50.0));
     testbed.kill(&id)
@@ -163,7 +168,10 @@ fn churn(testbed: &Testbed, rows: &mut Rows) -> anyhow::Result<()> {
     let churn = &job["churn"];
     let (steps, done) = (number(&churn["steps"])?, number(&churn["done"])?);
     ensure!(steps == done, "{done} of {steps} steps of churn were reported");
-    let what = format!("steps of churn after their time, p99, {CHURNED} instances, {} steps", steps - CHURNED as f64);
+    let what = format!(
+        "steps of churn after their time, p99, {CHURNED} instances, {} steps",
+        steps - CHURNED as f64
+    );
     rows.add(what, number(&churn["lateness"]["p99_ms"])?, "ms", AtMost(100.0));
     testbed.kill(&id)
 }
@@ -186,8 +194,18 @@ fn logs(testbed: &Testbed, rows: &mut Rows) -> anyhow::Result<()> {
     let last = ends.filter_map(|member| member["ended_at"].as_f64()).fold(0.0, f64::max);
     let took = last - number(&job["started_at"])?;
     let what = format!("log lines of 100 bytes from {SPLAYDS} splayds, {wanted} in all, none lost");
-    rows.add(what, lines / took / 1000.0, "thousand a second", AtLeast(0.95 * (SPLAYDS * LINES_PER_SECOND) as f64 / 1000.0));
-    rows.add("processor time of the controller for a line", used.as_secs_f64() * 1e6 / lines, "us", AtMost(10.0));
+    rows.add(
+        what,
+        lines / took / 1000.0,
+        "thousand a second",
+        AtLeast(0.95 * (SPLAYDS * LINES_PER_SECOND) as f64 / 1000.0),
+    );
+    rows.add(
+        "processor time of the controller for a line",
+        used.as_secs_f64() * 1e6 / lines,
+        "us",
+        AtMost(10.0),
+    );
     let bytes = number(&job["logs"]["stored_bytes"])? / lines;
     rows.add("a line as the controller stores it", bytes, "bytes", None);
     Ok(())

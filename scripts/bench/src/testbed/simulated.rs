@@ -109,7 +109,12 @@ async fn idle(program: &Path, count: u32, rows: &mut Rows) -> anyhow::Result<()>
     let before = controller.cpu()?;
     tokio::time::sleep(IDLE).await;
     let share = (controller.cpu()? - before).as_secs_f64() / IDLE.as_secs_f64() * 100.0;
-    rows.add(format!("{count} idle sessions, processor time of the controller"), share, "% of a core", AtMost(5.0));
+    rows.add(
+        format!("{count} idle sessions, processor time of the controller"),
+        share,
+        "% of a core",
+        AtMost(5.0),
+    );
     let resident = controller.resident_megabytes()?;
     rows.add("the same, memory of the controller", resident, "MB", AtMost(100.0));
     Ok(())
@@ -121,7 +126,12 @@ async fn placed(program: &Path, splayds: u32, seats: u32, rows: &mut Rows) -> an
     let (all, enrolled) = controller.splayds(splayds, seats).await?;
     let nodes = splayds * seats;
     if seats == 1 {
-        rows.add(format!("{splayds} splayds enrolled, both sides on this machine"), enrolled.as_secs_f64(), "s", None);
+        rows.add(
+            format!("{splayds} splayds enrolled, both sides on this machine"),
+            enrolled.as_secs_f64(),
+            "s",
+            None,
+        );
         rows.add("the same, memory of the controller", controller.resident_megabytes()?, "MB", None);
     }
     let submit = json!({
@@ -131,10 +141,13 @@ async fn placed(program: &Path, splayds: u32, seats: u32, rows: &mut Rows) -> an
     });
     let (begun, before) = (Instant::now(), controller.cpu()?);
     let id = controller.client.submit(submit).await;
-    let told = |order| all.iter().all(|splayd| splayd.machine.lock().is_ok_and(|machine| machine.orders.contains(&order)));
+    let told = |order| {
+        all.iter().all(|splayd| splayd.machine.lock().is_ok_and(|machine| machine.orders.contains(&order)))
+    };
     controller.until(async || Ok(told("nodes"))).await?;
     let (took, used) = (begun.elapsed(), controller.cpu()? - before);
-    let what = format!("a job of {nodes} nodes on {splayds} splayds, from the submission until all have its list");
+    let what =
+        format!("a job of {nodes} nodes on {splayds} splayds, from the submission until all have its list");
     rows.add(what, took.as_secs_f64(), "s", AtMost(5.0));
     rows.add("the same, processor time of the controller", used.as_secs_f64(), "s", None);
     let path = format!("/jobs/{id}");
