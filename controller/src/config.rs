@@ -36,6 +36,10 @@ pub struct Config {
     pub max_result_bytes: u64,
     /// How often splayds tell how they are, seconds.
     pub status_seconds: u32,
+    /// A session in which nothing is heard for so long is broken, on either side; seconds.
+    pub silence_seconds: u32,
+    /// A request with its body has to be there within so long; seconds.
+    pub request_seconds: u32,
     /// Times.
     pub timing: Seconds,
 }
@@ -90,6 +94,8 @@ impl Default for Config {
             max_log_bytes: 1 << 30,
             max_result_bytes: 1 << 30,
             status_seconds: 10,
+            silence_seconds: 60,
+            request_seconds: 300,
             timing: Seconds::default(),
         }
     }
@@ -130,6 +136,13 @@ impl Config {
         }
         if let Some(url) = self.url.as_ref().filter(|url| !splay_protocol::join::is_controller_url(url)) {
             return wrong(&format!("url `{url}` is not of the form https://host:port"));
+        }
+        for (name, value) in
+            [("silence_seconds", self.silence_seconds), ("request_seconds", self.request_seconds)]
+        {
+            if !(1..=3600).contains(&value) {
+                return wrong(&format!("{name} is {value}: 1 to 3600 are allowed"));
+            }
         }
         let t = &self.timing;
         for (name, value) in [
@@ -194,5 +207,8 @@ mod tests {
         std::fs::write(&path, "[timing]\noffline_grace = -1\n").unwrap();
         let error = Config::load(&path).unwrap().check().unwrap_err().to_string();
         assert!(error.starts_with("timing.offline_grace is -1"), "{error}");
+        std::fs::write(&path, "silence_seconds = 0\n").unwrap();
+        let error = Config::load(&path).unwrap().check().unwrap_err().to_string();
+        assert!(error.starts_with("silence_seconds is 0"), "{error}");
     }
 }

@@ -25,7 +25,7 @@ use crate::tls::{self, TlsError};
 /// A peer that has not finished its TLS handshake in time is let go.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Nor may request headers take longer.
+/// Nor may request headers take longer, whatever requests may.
 const HEADERS: Duration = Duration::from_secs(30);
 
 /// Connections that are open have so long to end when the controller ends.
@@ -108,7 +108,11 @@ pub async fn start(config: Config) -> Result<Running, ServeError> {
     tracing::info!(splayds = splayds.len(), jobs = jobs.len(), "state read");
     let state = State::new(config.timing(), config.max_log_bytes, splayds, jobs, now);
     let blacklist: Blacklist = store.setting("blacklist").await?.unwrap_or_default();
-    let settings = Settings { blacklist: blacklist.hosts, status_seconds: config.status_seconds };
+    let settings = Settings {
+        blacklist: blacklist.hosts,
+        status_seconds: config.status_seconds,
+        silence_seconds: config.silence_seconds,
+    };
     let listener =
         TcpListener::bind(config.listen).await.map_err(|error| ServeError::Listen(config.listen, error))?;
     let address = listener.local_addr().map_err(|error| ServeError::Listen(config.listen, error))?;
@@ -126,6 +130,7 @@ pub async fn start(config: Config) -> Result<Running, ServeError> {
         store: store.clone(),
         certificate: identity.fingerprint.to_vec().into(),
         by_roots,
+        silence: Duration::from_secs(config.silence_seconds.into()),
     };
     let app = App::new(
         hub,
@@ -136,11 +141,13 @@ pub async fn start(config: Config) -> Result<Running, ServeError> {
             results: results.folder,
             url: url.clone(),
             fingerprint: if by_roots { String::new() } else { hex::encode(identity.fingerprint) },
-            status_seconds: settings.status_seconds,
+            settings: Settings { blacklist: Vec::new(), ..settings },
         },
     );
     let acceptor = TlsAcceptor::from(identity.server);
-    let accepting = tokio::spawn(accept(listener, acceptor, api::router(app), stopping));
+    let request = Duration::from_secs(config.request_seconds.into());
+    let door = Door { acceptor, router: api::router(app, request), headers: HEADERS.min(request) };
+    let accepting = tokio::spawn(accept(listener, door, stopping));
     let fingerprint = identity.fingerprint;
     Ok(Running { address, url, fingerprint, first_password, stop, owner, accepting, leadership })
 }
@@ -165,12 +172,15 @@ async fn first_user(store: &Store) -> Result<Option<String>, StoreError> {
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
-async fn accept(
-    listener: TcpListener,
+/// What a connection meets.
+#[derive(Clone)]
+struct Door {
     acceptor: TlsAcceptor,
     router: Router,
-    mut stopping: watch::Receiver<bool>,
-) {
+    headers: Duration,
+}
+
+async fn accept(listener: TcpListener, door: Door, mut stopping: watch::Receiver<bool>) {
     let stopped = stopping.clone();
     loop {
         let accepted = tokio::select! {
@@ -179,7 +189,7 @@ async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
-                tokio::spawn(connection(stream, peer, acceptor.clone(), router.clone(), stopped.clone()));
+                tokio::spawn(connection(stream, peer, door.clone(), stopped.clone()));
             }
             Err(error) => {
                 // Out of descriptors, for example: others may end.
@@ -198,20 +208,14 @@ async fn told(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    acceptor: TlsAcceptor,
-    router: Router,
-    mut stopping: watch::Receiver<bool>,
-) {
+async fn connection(stream: TcpStream, peer: SocketAddr, door: Door, mut stopping: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, door.acceptor.accept(stream)).await else { return };
     let peer = Peer(peer.ip().to_canonical());
-    let service = TowerToHyperService::new(router.layer(axum::Extension(peer)));
+    let service = TowerToHyperService::new(door.router.layer(axum::Extension(peer)));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
+        .header_read_timeout(door.headers)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);

@@ -22,11 +22,8 @@ use crate::secrets::random_id;
 use crate::state::{Event, NodesHead, Rejected, SplaydRecord};
 use crate::store::{JoinFault, Store, StoreError};
 
-/// A splayd that says nothing for so long, not even that it hears, is cut.
-const SILENCE: Duration = Duration::from_secs(60);
-
-/// So often a splayd is asked whether it hears.
-const PING: Duration = Duration::from_secs(20);
+/// So many times within the longest silence a splayd is asked whether it hears.
+const PINGS: u32 = 3;
 
 /// A message that a splayd does not take within this time ends the session.
 const SEND: Duration = Duration::from_secs(30);
@@ -49,6 +46,8 @@ pub struct Sessions {
     /// Whether splayds may trust the system's roots instead of the certificate itself: they then
     /// sign without it.
     pub by_roots: bool,
+    /// A splayd that says nothing for so long, not even that it hears, is cut.
+    pub silence: Duration,
 }
 
 /// Why a session ends.
@@ -153,13 +152,14 @@ impl Sessions {
             }
         };
         let (queue, outgoing) = mpsc::channel(SESSION_QUEUE);
-        let Hello { info, jobs, incarnation, .. } = hello;
+        let Hello { info, jobs, incarnation, reports, .. } = hello;
         let event = Event::Connected {
             splayd: splayd.clone(),
             enrolled,
             info: Box::new(info),
             jobs,
             incarnation,
+            reports,
             peer,
         };
         let number = self.hub.open(splayd.clone(), event, queue).await??;
@@ -212,7 +212,7 @@ impl Sessions {
         mut queue: mpsc::Receiver<Outgoing>,
     ) -> Result<(), Fault> {
         let mut heard = Instant::now();
-        let mut ping = tokio::time::interval(PING);
+        let mut ping = tokio::time::interval(self.silence / PINGS);
         // What the state says against a report comes back here.
         let (fault, mut faults) = mpsc::channel::<Rejected>(1);
         loop {
@@ -241,8 +241,9 @@ impl Sessions {
                 },
                 Some(rejected) = faults.recv() => return Err(rejected.into()),
                 _ = ping.tick() => {
-                    if heard.elapsed() > SILENCE {
-                        return Err(refused(RefusedCode::Protocol, "nothing was heard for 60 s"));
+                    if heard.elapsed() > self.silence {
+                        let text = format!("nothing was heard for {} s", self.silence.as_secs());
+                        return Err(refused(RefusedCode::Protocol, text));
                     }
                     let sent = timeout(SEND, socket.send(Message::Ping(Bytes::new()))).await;
                     sent.map_err(|_| Fault::Gone)?.map_err(|_| Fault::Gone)?;
@@ -276,7 +277,10 @@ impl Sessions {
                 let reply = ProbeReply { sent_us: probe.sent_us, received_us, replied_us: now_us() };
                 return Ok(Some(ToSplayd::ProbeReply(reply)));
             }
-            ToController::Report(report) => Event::Report(splayd.to_owned(), report),
+            ToController::Report(mut report) => {
+                shorten(&mut report.event);
+                Event::Report(splayd.to_owned(), report)
+            }
             ToController::Status(status) => Event::Status(splayd.to_owned(), status),
             ToController::NeedFiles(need) => Event::NeedFiles(splayd.to_owned(), need.job, need.sha256),
             ToController::Hello(_) | ToController::Enrol(_) => {
@@ -327,15 +331,37 @@ struct Numbered {
     sequence: u64,
 }
 
+/// Texts for people are kept up to so many bytes: a traceback and more.
+const MAX_TEXT_BYTES: usize = 16 << 10;
+
+/// Cuts texts that are longer than anybody reads: they are kept in the job's history.
+fn shorten(event: &mut Told) {
+    let text = match event {
+        Told::Ended(told) => &mut told.detail,
+        Told::DeployRefused(told) => &mut told.reason,
+        Told::WorkerLost(told) => &mut told.how,
+        Told::Limit(told) => &mut told.limit,
+        _ => return,
+    };
+    text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+}
+
 /// What the controller keeps of a splayd's word is bounded.
 fn check_info(hello: &Hello) -> Result<(), Fault> {
+    const WORD: usize = 255;
     let info = &hello.info;
-    let name = !info.name.is_empty() && info.name.len() <= 255;
+    let words = [&info.name, &info.address, &info.version, &info.os, &info.architecture, &info.kernel];
+    let mut short = words.into_iter().chain([&info.country, &hello.incarnation]).chain(&info.native);
+    let names = !info.name.is_empty() && short.all(|word| word.len() <= WORD);
     let lists = info.labels.len() <= 100 && info.native.len() <= 1000 && info.degraded.len() <= 100;
-    if name && lists && info.ports.0 > 0 && info.ports.0 <= info.ports.1 && info.max_instances <= 65_535 {
+    let labels = info.labels.iter().all(|(key, value)| key.len() <= WORD && value.len() <= WORD);
+    let notes = info.degraded.iter().all(|note| note.len() <= 4 * WORD);
+    let ports = info.ports.0 > 0 && info.ports.0 <= info.ports.1;
+    if names && lists && labels && notes && ports && info.max_instances <= 65_535 {
         return Ok(());
     }
-    Err(refused(RefusedCode::Protocol, "name, labels, ports or seats of the splayd are out of bounds"))
+    let text = "name, labels, ports, seats or another word of the splayd is out of bounds";
+    Err(refused(RefusedCode::Protocol, text))
 }
 
 async fn send(socket: &mut WebSocket, bytes: Vec<u8>) -> Result<(), Fault> {

@@ -34,11 +34,11 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// First and longest pause between two attempts.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
-/// A session in which nothing is heard for so long is broken.
+/// A session in which nothing is heard for so long is broken, unless the controller says otherwise.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Pings keep a quiet session alive.
-const PING: Duration = Duration::from_secs(15);
+/// So many pings within that time keep a quiet session alive.
+const PINGS: u32 = 4;
 
 /// The first probes of a session follow each other quickly, the others do not.
 const PROBES: (u32, Duration, Duration) = (8, Duration::from_millis(250), Duration::from_secs(15));
@@ -136,8 +136,13 @@ impl SessionError {
     }
 }
 
-/// Opens a session: the connection and the controller's welcome.
-pub async fn open(peer: &Peer, jobs: Vec<HostedJob>) -> Result<(Socket, Welcome), SessionError> {
+/// Opens a session: the connection and the controller's welcome. `reports` is the number of the last
+/// report that was made.
+pub async fn open(
+    peer: &Peer,
+    jobs: Vec<HostedJob>,
+    reports: u64,
+) -> Result<(Socket, Welcome), SessionError> {
     let broken = |message: String| SessionError::Broken { url: peer.url.clone(), message };
     let (mut socket, certificate) = dial(peer).await?;
     let Challenge { version, nonce } = match receive(&mut socket).await.map_err(broken)? {
@@ -155,6 +160,7 @@ pub async fn open(peer: &Peer, jobs: Vec<HostedJob>) -> Result<(Socket, Welcome)
         info: peer.info.clone(),
         jobs,
         incarnation: peer.incarnation.clone(),
+        reports,
     };
     let message = match &peer.token {
         Some(token) => {
@@ -267,7 +273,8 @@ impl Link {
 
     async fn once(&mut self, pause: &mut Duration) -> Result<(), SessionError> {
         let jobs = self.hosted.borrow_and_update().clone();
-        let (socket, welcome) = open(&self.peer, jobs).await?;
+        let reports = self.shared.spool().next() - 1;
+        let (socket, welcome) = open(&self.peer, jobs, reports).await?;
         self.peer.token = None;
         *pause = BACKOFF.0;
         tracing::info!(url = self.peer.url, splayd = welcome.splayd, "session open");
@@ -275,13 +282,17 @@ impl Link {
         self.shared.clock().told(welcome.time_us);
         self.shared.spool().skip_to(welcome.acknowledged).map_err(|error| broken(error.to_string()))?;
         let cursor = Cursor::at(welcome.acknowledged + 1);
+        let silence = match welcome.settings.silence_seconds {
+            0 => SILENCE,
+            seconds => Duration::from_secs(seconds.into()),
+        };
         // What was said before belongs to an earlier session.
         while self.messages.try_recv().is_ok() {}
         let _ = self.heard.send(Heard::Open(Box::new(welcome))).await;
         let (sink, stream) = socket.split();
         let outcome = tokio::select! {
-            outcome = read(stream, &self.shared, &self.heard) => outcome,
-            outcome = write(sink, cursor, &self.shared, &mut self.messages) => outcome.map_err(Cut::Broken),
+            outcome = read(stream, silence, &self.shared, &self.heard) => outcome,
+            outcome = write(sink, cursor, silence / PINGS, &self.shared, &mut self.messages) => outcome.map_err(Cut::Broken),
         };
         let _ = self.heard.send(Heard::Cut).await;
         match outcome {
@@ -299,13 +310,14 @@ enum Cut {
 
 async fn read(
     mut stream: SplitStream<Socket>,
+    silence: Duration,
     shared: &Shared,
     heard: &mpsc::Sender<Heard>,
 ) -> Result<(), Cut> {
     loop {
-        let next = timeout(SILENCE, stream.next()).await;
+        let next = timeout(silence, stream.next()).await;
         let bytes = match next {
-            Err(_) => return Err(Cut::Broken(format!("silent for {} s", SILENCE.as_secs()))),
+            Err(_) => return Err(Cut::Broken(format!("silent for {} s", silence.as_secs()))),
             Ok(None | Some(Ok(Message::Close(_)))) => return Ok(()),
             Ok(Some(Ok(Message::Binary(bytes)))) => bytes,
             Ok(Some(Ok(_))) => continue,
@@ -332,11 +344,12 @@ async fn read(
 async fn write(
     mut sink: SplitSink<Socket, Message>,
     mut cursor: Cursor,
+    ping: Duration,
     shared: &Shared,
     messages: &mut mpsc::Receiver<ToController>,
 ) -> Result<(), String> {
     let text = |error: tungstenite::Error| error.to_string();
-    let mut pings = interval(PING);
+    let mut pings = interval(ping);
     let mut probes = 0;
     let mut next_probe = Instant::now();
     loop {

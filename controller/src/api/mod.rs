@@ -12,19 +12,21 @@ mod submit;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use accounts::{check_join_token, check_name, check_password, make_join_token};
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE};
 use axum::http::request::Parts;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 pub use error::{ApiError, In, Params};
 use splay_protocol::api::{AuditEntry, ErrorCode, Health, JobState, Role, SplaydState, User};
-use splay_protocol::session::{MAX_MESSAGE_BYTES, PATH};
+use splay_protocol::session::{MAX_MESSAGE_BYTES, PATH, Settings};
 use tokio::sync::Semaphore;
 
 use crate::hub::{Hub, now_us};
@@ -47,8 +49,8 @@ pub struct Limits {
     pub url: String,
     /// SHA-256 of the certificate, for join tokens; empty: by the system's roots.
     pub fingerprint: String,
-    /// Part of splayds' settings.
-    pub status_seconds: u32,
+    /// Splayds' settings but for the blacklist.
+    pub settings: Settings,
 }
 
 /// What handlers share.
@@ -143,9 +145,27 @@ impl FromRequestParts<Arc<App>> for Caller {
     }
 }
 
-/// All routes.
-pub fn router(app: App) -> Router {
-    let upload = app.limits.upload_bytes / 3 * 4 + (1 << 20);
+/// Bodies without files: anybody may send some, and they are held in memory.
+const SMALL_BODY_BYTES: usize = 1 << 20;
+
+/// Ends a request that does not come to its end: what is asked for, with its body, has to be there
+/// and be answered in time. What an answer streams, it streams for as long as it likes.
+async fn in_time(limit: Duration, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let text = format!("the request was not complete within {} s", limit.as_secs());
+            let mut response = ApiError::new(ErrorCode::BadRequest, text).into_response();
+            // The rest of it may still come: nothing after it would be understood.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
+    }
+}
+
+/// All routes. A request may take `limit`.
+pub fn router(app: App, limit: Duration) -> Router {
+    let large = DefaultBodyLimit::max(app.limits.upload_bytes / 3 * 4 + SMALL_BODY_BYTES);
     let app = Arc::new(app);
     let v1 = Router::new()
         .route("/health", get(health))
@@ -165,9 +185,9 @@ pub fn router(app: App) -> Router {
         .route("/splayds/{id}", get(splayds::one).patch(splayds::change))
         .route("/splayds/{id}/revoke", post(splayds::revoke))
         .route("/blacklist", get(splayds::blacklist).put(splayds::set_blacklist))
-        .route("/native", get(splayds::native).post(splayds::add_native))
+        .route("/native", get(splayds::native).post(splayds::add_native).layer(large.clone()))
         .route("/native/{sha256}", axum::routing::delete(splayds::remove_native))
-        .route("/jobs", get(jobs::list).post(submit::submit))
+        .route("/jobs", get(jobs::list).post(submit::submit).layer(large))
         .route("/jobs/{id}", get(jobs::one))
         .route("/jobs/{id}/kill", post(jobs::kill))
         .route("/jobs/{id}/resubmit", post(submit::resubmit))
@@ -185,7 +205,8 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(async || {
             ApiError::new(ErrorCode::MethodNotAllowed, "this path does not take this method")
         })
-        .layer(DefaultBodyLimit::max(upload))
+        .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES))
+        .layer(axum::middleware::from_fn(move |request: Request, next: Next| in_time(limit, request, next)))
         .with_state(app)
 }
 

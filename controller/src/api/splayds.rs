@@ -86,7 +86,7 @@ pub async fn set_blacklist(
         return Err(ApiError::bad("hosts: at most 10000, of 1 to 255 letters, digits and `.:*_-`"));
     }
     app.store.set("blacklist", &list).await?;
-    let settings = Settings { blacklist: list.hosts.clone(), status_seconds: app.limits.status_seconds };
+    let settings = Settings { blacklist: list.hosts.clone(), ..app.limits.settings.clone() };
     app.hub.set_settings(settings).await?;
     app.audit(&caller, "blacklist.set", "", &format!("{} hosts", list.hosts.len())).await?;
     Ok(Json(list))

@@ -85,6 +85,8 @@ pub enum Event {
         jobs: Vec<HostedJob>,
         /// Its process.
         incarnation: String,
+        /// Number of its last report.
+        reports: u64,
         /// Address it comes from.
         peer: String,
     },
@@ -204,10 +206,21 @@ pub struct State {
     /// Jobs that each splayd hosts or has to forget.
     hosting: BTreeMap<String, BTreeSet<String>>,
     timers: BTreeSet<(Micros, Timer)>,
+    /// Splayds that have started anew without some jobs, whose last reports of them are on their way.
+    anew: BTreeMap<String, Anew>,
     actions: Vec<Action>,
     changed: Changed,
     /// Stored bytes of logs a job may have.
     max_log_bytes: u64,
+}
+
+/// What a splayd has started anew without. What it reported before comes first.
+#[derive(Debug)]
+struct Anew {
+    jobs: BTreeSet<String>,
+    last_report: u64,
+    /// It is waited for no longer.
+    until: Micros,
 }
 
 #[derive(Debug, Default)]
@@ -235,6 +248,7 @@ impl State {
             queue: BTreeSet::new(),
             hosting: BTreeMap::new(),
             timers: BTreeSet::new(),
+            anew: BTreeMap::new(),
             actions: Vec::new(),
             changed: Changed::default(),
             max_log_bytes,
@@ -268,8 +282,13 @@ impl State {
     pub fn apply(&mut self, now: Micros, event: Event) -> Result<(), Rejected> {
         let report = matches!(event, Event::Report(..));
         let result = match event {
-            Event::Connected { splayd, enrolled, info, jobs, incarnation, peer } => {
-                self.connected(now, splayd, enrolled, *info, jobs, (incarnation, peer))
+            Event::Connected { splayd, enrolled, info, jobs, incarnation, reports, peer } => {
+                let result = self.connected(now, &splayd, enrolled, *info, (incarnation, peer));
+                if result.is_ok() {
+                    self.compare(now, &splayd, jobs, reports);
+                    self.look_at_queue_soon(now);
+                }
+                result
             }
             Event::Disconnected(splayd) => self.disconnected(now, &splayd),
             Event::Status(splayd, status) => self.status(now, &splayd, status),

@@ -18,6 +18,7 @@ impl State {
         if fresh {
             self.changed.sequences.insert(splayd.to_owned());
             self.take_in(now, splayd, report);
+            self.look_anew(now, splayd);
         }
         self.actions.push(Action::Ack(splayd.to_owned(), acknowledged));
         Ok(())
@@ -54,7 +55,13 @@ impl State {
                 );
                 return self.tell(now, &id, JobEventKind::Note { text });
             }
-            Told::Result(part) => return self.actions.push(Action::Result(part)),
+            Told::Result(part) => {
+                let job = self.jobs.get_mut(&id).expect("it was there above");
+                if job.seat_mut(splayd, part.position).is_some() {
+                    self.actions.push(Action::Result(part));
+                }
+                return;
+            }
             Told::Ended(told) => return self.instance_ended(now, at, splayd, &id, told),
             _ if !holds => return,
             Told::Deployed(told) => {

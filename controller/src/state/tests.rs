@@ -78,7 +78,15 @@ impl World {
     fn connect(&mut self, id: &str, jobs: Vec<HostedJob>) {
         let info = Box::new(self.state.splayds()[id].record.info.clone());
         let (splayd, peer) = (id.to_owned(), "127.0.0.1".to_owned());
-        self.apply(Input::Connected { splayd, enrolled: None, info, jobs, incarnation: "a".into(), peer });
+        self.apply(Input::Connected {
+            splayd,
+            enrolled: None,
+            info,
+            jobs,
+            incarnation: "a".into(),
+            reports: 0,
+            peer,
+        });
     }
 
     fn apply(&mut self, event: Input) {

@@ -93,6 +93,7 @@ impl Identity {
             info: self.info.clone(),
             jobs,
             incarnation: incarnation.to_owned(),
+            reports: 0,
         }
     }
 

@@ -70,6 +70,7 @@ fn reports_are_golden() {
 #[test]
 fn everything_a_hello_says_comes_back() {
     let hello = Hello {
+        reports: 12,
         version: VERSION,
         key: ByteBuf::from(vec![0xff; 32]),
         signature: ByteBuf::from(vec![0; 64]),

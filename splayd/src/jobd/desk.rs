@@ -31,6 +31,8 @@ pub struct Life {
     pub number: u64,
     /// It has been let run.
     pub released: bool,
+    /// Its start was told.
+    pub started: bool,
     pub step: u64,
     pub planned_us: u64,
     pub cause: Option<Cause>,
@@ -176,12 +178,18 @@ impl Desk {
     }
 
     fn started(&mut self, position: u32, at_us: u64) {
-        let Some(life) = self.lives.get(&position) else { return };
+        let Some(life) = self.lives.get_mut(&position) else { return };
+        life.started = true;
         let (planned_us, step, life) = (life.planned_us, life.step, life.number);
         self.send(FromJobd::Started(Started { position, at_us, planned_us, step, life }));
     }
 
     fn ended(&mut self, position: u32, at_us: u64, reason: EndReason, usage: &Usage) {
+        // Steps of its start and its end that were both late: it had no time to run, and yet both
+        // have happened.
+        if self.lives.get(&position).is_some_and(|life| life.released && !life.started) {
+            self.started(position, at_us);
+        }
         let Some(life) = self.lives.remove(&position) else { return };
         if self.known().remove(&position).is_none() {
             // The watchdog has told of its end.

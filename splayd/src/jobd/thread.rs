@@ -155,7 +155,7 @@ impl Thread {
     /// Opens a new life.
     fn open(&mut self, position: u32, job: Job, step: u64) {
         let number = LIVES.fetch_add(1, Ordering::Relaxed);
-        let life = Life { number, released: false, step, planned_us: 0, cause: None };
+        let life = Life { number, released: false, started: false, step, planned_us: 0, cause: None };
         {
             let mut desk = self.desk.borrow_mut();
             desk.insert(position, life);

@@ -104,6 +104,9 @@ pub struct Settings {
     /// Seconds between two [`super::ToController::Status`] messages. 0: the splayd's own choice.
     #[serde(default)]
     pub status_seconds: u32,
+    /// Seconds after which a session in which nothing is heard counts as broken. 0: 60.
+    #[serde(default)]
+    pub silence_seconds: u32,
 }
 
 /// A job by its identifier.

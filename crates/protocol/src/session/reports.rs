@@ -53,6 +53,9 @@ pub struct Hello {
     pub jobs: Vec<HostedJob>,
     /// Random, new whenever the splayd process starts: after a restart, what ran is gone.
     pub incarnation: String,
+    /// Number of its last report: those that are not stored are on their way.
+    #[serde(default)]
+    pub reports: u64,
 }
 
 /// What a splayd is and offers.
