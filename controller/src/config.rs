@@ -58,11 +58,14 @@ pub struct Seconds {
     pub ahead: f64,
     /// A scheduled job is deployed so long before its time.
     pub lead: f64,
+    /// Before a job's start, a splayd may be offline for so long before others take its part.
+    pub absent: f64,
 }
 
 impl Default for Seconds {
     fn default() -> Self {
-        let Timing { offline_grace, deploy, load, start_margin, drain, ahead, lead } = Timing::default();
+        let Timing { offline_grace, deploy, load, start_margin, drain, ahead, lead, absent } =
+            Timing::default();
         let seconds = |us: u64| us as f64 / 1e6;
         Seconds {
             offline_grace: seconds(offline_grace),
@@ -72,6 +75,7 @@ impl Default for Seconds {
             drain: seconds(drain),
             ahead: seconds(ahead),
             lead: seconds(lead),
+            absent: seconds(absent),
         }
     }
 }
@@ -140,6 +144,7 @@ impl Config {
             ("drain", t.drain),
             ("ahead", t.ahead),
             ("lead", t.lead),
+            ("absent", t.absent),
         ] {
             if !(0.0..=1e6).contains(&value) {
                 return wrong(&format!("timing.{name} is {value}: seconds from 0 to 1000000 are allowed"));
@@ -159,6 +164,7 @@ impl Config {
             drain: micros(t.drain),
             ahead: micros(t.ahead),
             lead: micros(t.lead),
+            absent: micros(t.absent),
         }
     }
 

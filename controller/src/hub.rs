@@ -26,6 +26,8 @@ pub enum Outgoing {
     Message(Box<ToSplayd>),
     /// Who is in a job: encoded when its turn comes, so that long lists wait only once.
     Nodes(Arc<NodesHead>, Vec<(u32, u32)>),
+    /// A message that is encoded already.
+    Encoded(Arc<[u8]>),
     /// Files by their digests.
     Files(Vec<String>),
     /// The last word.
@@ -297,6 +299,7 @@ impl Owner {
                 Action::SendNodes(splayd, head, positions) => {
                     self.say(&splayd, Outgoing::Nodes(head, positions))
                 }
+                Action::SendEncoded(splayd, bytes) => self.say(&splayd, Outgoing::Encoded(bytes)),
                 Action::SendFiles(splayd, digests) => self.say(&splayd, Outgoing::Files(digests)),
                 Action::Close(splayd, code, reason) => self.say(&splayd, Outgoing::Close(code, reason)),
                 Action::Ack(splayd, sequence) => drop(acknowledged.insert(splayd, sequence)),

@@ -236,6 +236,7 @@ impl Sessions {
                     None => return Err(refused(RefusedCode::Busy, "too many messages wait")),
                     Some(Outgoing::Message(message)) => send(socket, encode(&*message)).await?,
                     Some(Outgoing::Nodes(head, positions)) => send(socket, encode_nodes(&head, &positions)).await?,
+                    Some(Outgoing::Encoded(bytes)) => send(socket, bytes.to_vec()).await?,
                     Some(Outgoing::Files(digests)) => self.send_files(socket, digests).await?,
                     Some(Outgoing::Close(code, reason)) => return Err(refused(code, reason)),
                 },

@@ -192,12 +192,42 @@ async fn churn_is_replayed_and_survives_a_lost_splayd_and_a_restart() {
     let controller = Controller::start(settings).await;
     let done = controller.job_is(&id, "killed").await;
     assert_eq!(done["why"], "its longest time of 11 s was over");
-    // 3 initial starts, the 5 later steps of the schedule, and the moved one's start.
+    // 3 initial starts and the 5 later steps of the schedule; the moved one's start is none of them.
     assert_eq!(
         (&done["churn"]["moved"], &done["churn"]["steps"], &done["churn"]["done"]),
-        (&json!(1), &json!(8), &json!(9))
+        (&json!(1), &json!(8), &json!(8))
     );
+    assert_eq!(done["churn"]["replacements"]["count"], 1);
     assert_ne!(done["members"][1]["splayd_name"], lost);
     assert!(done["churn"]["lateness"]["min_ms"].as_f64().unwrap() >= 0.0);
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_splayd_killed_while_the_job_loads_is_replaced_and_who_is_there_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let controller = Controller::start(config(folder.path())).await;
+    let splayds = controller.splayds(4, 1, Life::of(Duration::from_secs(8))).await;
+    splayds.iter().for_each(|splayd| splayd.machine.lock().unwrap().no_load = true);
+    let id = controller.client.submit(job(3, json!({ "factor": 1.0 }))).await;
+    let loading = controller.job_is(&id, "loading").await;
+    let name = loading["members"][1]["splayd_name"].as_str().unwrap().to_owned();
+    let number: usize = name.strip_prefix("node-").unwrap().parse().unwrap();
+    splayds[number - 1].kill();
+    splayds.iter().for_each(|splayd| splayd.machine.lock().unwrap().no_load = false);
+    splayds.iter().for_each(|splayd| splayd.cut(Duration::ZERO));
+    let running = controller.job_is(&id, "running").await;
+    assert_ne!(running["members"][1]["splayd_name"], name.as_str());
+    let third = running["members"][2]["splayd_name"].as_str().unwrap();
+    let other = running["members"][0]["splayd_name"].as_str().unwrap();
+    let index = |name: &str| name.strip_prefix("node-").unwrap().parse::<usize>().unwrap() - 1;
+    splayds[index(third)].kill();
+    let told = || {
+        let machine = splayds[index(other)].machine.lock().unwrap();
+        machine.jobs.get(&id).and_then(|hosted| hosted.live.last().map(|live| live.up.clone()))
+    };
+    until("who is there is told", async || told() == Some(vec![(1, 2)])).await;
+    let done = controller.job_is(&id, "ended").await;
+    assert_eq!(done["why"], "3 instances: 2 finished, 1 lost");
     controller.stop().await;
 }

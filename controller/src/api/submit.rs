@@ -184,6 +184,7 @@ async fn check(app: &App, caller: &Caller, submit: Submit, files: &[(String, Vec
         files: files.iter().map(info).collect(),
         native,
         submitted_us: now_us(),
+        earlier: Vec::new(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Splayds come, go and come back: what they host is compared with what they should.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use splay_protocol::api::JobState;
 use splay_protocol::session::{JobRef, Phase, ToSplayd};
@@ -81,10 +81,11 @@ impl State {
             return;
         }
         // Under churn the list may have changed while it was away.
-        if there.phase < Phase::Listed || churn {
-            self.send_lists(id, Some(splayd));
+        let only = BTreeSet::from([splayd.to_owned()]);
+        if there.phase < Phase::Running || churn {
+            self.send_lists(id, Some(&only));
         }
-        if there.phase < Phase::Loaded {
+        if there.phase < Phase::Running {
             self.send(splayd, ToSplayd::Load(JobRef { job: id.to_owned() }));
         }
         if started && there.phase < Phase::Running {
@@ -93,6 +94,7 @@ impl State {
         if churn {
             self.resend_agenda(id, splayd, there.last_step);
         }
+        self.tell_live_to(id, splayd);
     }
 
     pub(super) fn disconnected(&mut self, now: Micros, id: &str) -> Result<(), Rejected> {
@@ -102,6 +104,12 @@ impl State {
             splayd.record.since_us = now;
             self.changed.splayds.insert(id.to_owned());
             self.wake(now + self.timing.offline_grace, Timer::Splayd(id.to_owned()));
+            for job in self.hosting.get(id).cloned().unwrap_or_default() {
+                let state = self.jobs.get(&job).map(|job| job.live.state);
+                if matches!(state, Some(JobState::Deploying | JobState::Loading)) {
+                    self.wake(now + self.timing.absent, Timer::Job(job));
+                }
+            }
         }
         Ok(())
     }

@@ -9,8 +9,8 @@ use splay_protocol::churn::{Replay, Schedule};
 use splay_protocol::session::{Ending, UsageTotals};
 use splay_protocol::{Node, Submission};
 
-use super::Micros;
 use super::spread::Lateness;
+use super::{Micros, Telling};
 
 /// What a job is from its submission on; never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct JobSpec {
     pub native: Vec<NativeBuild>,
     /// When it was submitted.
     pub submitted_us: Micros,
+    /// Where `same_nodes_as` is asked for: who hosts or hosted each position of that job.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Option<String>>,
 }
 
 /// A build of a native library.
@@ -76,15 +79,21 @@ pub struct Live {
     pub events: u64,
     /// Churn events sent so far.
     pub churn_sent: usize,
-    /// Churn steps reported.
+    /// Events of the schedule that were carried out.
     pub churn_done: u64,
     /// Instances moved to other splayds.
     pub moved: u64,
     /// Starts beside the schedule: of instances that moved while they were to be up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repairs: Vec<Repair>,
-    /// How late churn steps were.
+    /// How late events of the schedule were carried out.
     pub lateness: Lateness,
+    /// How long moved instances took to run again.
+    #[serde(default)]
+    pub replacements: Lateness,
+    /// How often splayds were told who is there.
+    #[serde(default)]
+    pub tellings: u64,
     /// About its logs.
     pub logs: LogsInfo,
 }
@@ -120,6 +129,8 @@ impl Live {
             moved: 0,
             repairs: Vec::new(),
             lateness: Lateness::default(),
+            replacements: Lateness::default(),
+            tellings: 0,
             logs: LogsInfo::default(),
         }
     }
@@ -168,6 +179,9 @@ pub struct Seat {
     pub port: u16,
     /// Position of its instance; 0: none, a spare.
     pub position: u32,
+    /// Steps up to this number are not for it: they came before its instance moved here.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub after_step: u64,
     /// How far the instance is.
     pub state: InstanceState,
     /// When it last started.
@@ -190,11 +204,16 @@ pub struct Seat {
     pub usage: Option<UsageTotals>,
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Default for Seat {
     fn default() -> Self {
         Seat {
             port: 0,
             position: 0,
+            after_step: 0,
             state: InstanceState::Waiting,
             started_us: None,
             late_us: None,
@@ -219,6 +238,10 @@ pub struct Job {
     pub places: Vec<Option<(String, u32)>>,
     /// Its churn and where that stands.
     pub churn: Option<Replay>,
+    /// Positions whose splayd was lost, and the splayd's name, until another hosts them.
+    pub homeless: BTreeMap<u32, String>,
+    /// What its splayds know of who is there.
+    pub telling: Telling,
 }
 
 impl Job {
@@ -233,7 +256,8 @@ impl Job {
                 }
             }
         }
-        let mut job = Job { places: Vec::new(), spec, live, hosts, churn: replay };
+        let (homeless, telling) = (BTreeMap::new(), Telling::default());
+        let mut job = Job { places: Vec::new(), spec, live, hosts, churn: replay, homeless, telling };
         job.find_places();
         job
     }
@@ -258,6 +282,11 @@ impl Job {
                 }
             }
         }
+    }
+
+    /// The splayd of each position.
+    pub fn who_hosts(&self) -> Vec<Option<String>> {
+        self.places.iter().map(|place| place.as_ref().map(|(splayd, _)| splayd.clone())).collect()
     }
 
     /// The seat of an instance.

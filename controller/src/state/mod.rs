@@ -6,6 +6,8 @@ mod churn;
 mod deploy;
 mod hello;
 mod job;
+mod live;
+mod loading;
 mod placement;
 mod report;
 mod run;
@@ -19,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use job::{Host, HostPhase, Job, JobSpec, Live, NativeBuild, Repair, Seat};
+pub use live::Telling;
 pub use placement::{Request, Unplaced, place};
 use splay_protocol::ListType;
 use splay_protocol::api::{JobEvent, JobEventKind, JobState, SplaydState};
@@ -54,6 +57,8 @@ pub struct Timing {
     pub ahead: Micros,
     /// A scheduled job is deployed so long before its time.
     pub lead: Micros,
+    /// Before a job's start, a splayd may be offline for so long before others take its part.
+    pub absent: Micros,
 }
 
 impl Default for Timing {
@@ -66,6 +71,7 @@ impl Default for Timing {
             drain: 30_000_000,
             ahead: 5_000_000,
             lead: 15_000_000,
+            absent: 10_000_000,
         }
     }
 }
@@ -140,6 +146,8 @@ pub enum Action {
     Send(String, Box<ToSplayd>),
     /// Tell a splayd who is in a job. The encoded list is shared by all splayds.
     SendNodes(String, Arc<NodesHead>, Vec<(u32, u32)>),
+    /// Say to a splayd what others are told as well: a message that is encoded already.
+    SendEncoded(String, Arc<[u8]>),
     /// Send files to a splayd.
     SendFiles(String, Vec<String>),
     /// End a splayd's session.
@@ -206,6 +214,8 @@ pub struct State {
     timers: BTreeSet<(Micros, Timer)>,
     actions: Vec<Action>,
     changed: Changed,
+    /// When this controller took over.
+    began: Micros,
     /// Stored bytes of logs a job may have.
     max_log_bytes: u64,
 }
@@ -237,6 +247,7 @@ impl State {
             timers: BTreeSet::new(),
             actions: Vec::new(),
             changed: Changed::default(),
+            began: now,
             max_log_bytes,
         };
         for job in jobs {
@@ -252,7 +263,8 @@ impl State {
             }
             if !job.live.state.is_final() {
                 let deadline = job.live.deadline_us.into_iter();
-                state.timers.extend(deadline.chain([now]).map(|at| (at, Timer::Job(id.clone()))));
+                let looks = deadline.chain([now, now + state.timing.absent]);
+                state.timers.extend(looks.map(|at| (at, Timer::Job(id.clone()))));
             }
             state.jobs.insert(id, job);
         }

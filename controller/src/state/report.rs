@@ -116,17 +116,25 @@ impl State {
         let job = self.jobs.get_mut(id).expect("looked up by the caller");
         let late = at as i64 - told.planned_us as i64;
         let Some(seat) = job.seat_mut(splayd, told.position) else { return };
-        let port = (seat.port, seat.position);
-        *seat = Seat { state: InstanceState::Running, started_us: Some(at), ..Seat::default() };
-        (seat.port, seat.position) = port;
+        let first = seat.late_us.is_none();
+        *seat = Seat {
+            port: seat.port,
+            position: seat.position,
+            after_step: seat.after_step,
+            // One that starts again was part of the job's start all the same.
+            late_us: seat.late_us,
+            state: InstanceState::Running,
+            started_us: Some(at),
+            ..Seat::default()
+        };
         if told.step == 0 {
             seat.late_us = Some(late);
-            // The initial starts are steps of the schedule as well.
-            job.live.churn_done += u64::from(job.churn.is_some());
+            // The initial starts are events of the schedule as well.
+            job.live.churn_done += u64::from(first && job.churn.is_some());
         } else {
-            job.live.churn_done += 1;
-            job.live.lateness.add(late);
+            State::count_step(job, told.step, true, late);
         }
+        self.membership_changed(now, id, false);
         self.changed.lives.insert(id.to_owned());
         self.changed.hosts.insert((id.to_owned(), splayd.to_owned()));
         let (position, step) = (told.position, told.step);
@@ -136,7 +144,9 @@ impl State {
 
     fn instance_ended(&mut self, now: Micros, at: Micros, splayd: &str, id: &str, told: InstanceEnded) {
         let job = self.jobs.get_mut(id).expect("looked up by the caller");
-        let late = if told.step > 0 { at as i64 - told.planned_us as i64 } else { 0 };
+        // One that leaves takes its time afterwards.
+        let acted = if told.acted_us > 0 { told.acted_us } else { at };
+        let late = if told.step > 0 { acted as i64 - told.planned_us as i64 } else { 0 };
         let Some(seat) = job.seat_mut(splayd, told.position) else { return };
         // Taken for lost already, and told so: what it used is still news.
         let known = seat.ending == Some(Ending::Lost) && seat.state == InstanceState::Ended;
@@ -146,9 +156,9 @@ impl State {
         seat.detail.clone_from(&told.detail);
         seat.usage = Some(told.usage);
         if told.step > 0 {
-            job.live.churn_done += 1;
-            job.live.lateness.add(late);
+            State::count_step(job, told.step, false, late);
         }
+        self.membership_changed(now, id, false);
         self.changed.lives.insert(id.to_owned());
         self.changed.hosts.insert((id.to_owned(), splayd.to_owned()));
         if !known {
@@ -189,6 +199,9 @@ impl State {
                 seat.usage = Some(UsageTotals::default());
                 lost.push(seat.position);
             }
+        }
+        if !lost.is_empty() {
+            self.membership_changed(now, id, false);
         }
         for position in lost {
             let (ending, detail) = (Ending::Lost, String::new());

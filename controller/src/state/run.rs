@@ -12,6 +12,7 @@ impl State {
         job.live.start_at_us = Some(at);
         let why = format!("all is loaded; the start is set in {:.1} s", at.saturating_sub(now) as f64 / 1e6);
         self.go(now, id, JobState::Starting, why, Some(at));
+        self.release_reserve(now, id);
         let hosts: Vec<String> = self.jobs[id].active_hosts().map(|(splayd, _)| splayd.clone()).collect();
         hosts.iter().for_each(|splayd| self.send_start(id, splayd));
         self.send_agenda(now, id);
@@ -54,6 +55,7 @@ impl State {
         }
         self.fill_places(now, id);
         self.send_agenda(now, id);
+        self.tell_membership(now, id);
         self.check_over(now, id);
     }
 
@@ -181,7 +183,7 @@ impl State {
     pub(super) fn lose_host(&mut self, now: Micros, id: &str, splayd: &str, why: &str) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let state = job.live.state;
-        if state == JobState::Deploying {
+        if matches!(state, JobState::Deploying | JobState::Loading) {
             self.drop_host(now, id, splayd, why);
             return self.review(now, id);
         }
@@ -214,6 +216,7 @@ impl State {
             );
         }
         self.give_up_places(id, splayd);
+        self.membership_changed(now, id, false);
         self.review(now, id);
     }
 }

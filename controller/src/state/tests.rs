@@ -1,5 +1,8 @@
 //! The state machine against splayds that are a few lines here: what they are told, they answer.
 
+mod bookkeeping;
+mod loss;
+
 use std::collections::BTreeMap;
 
 use splay_protocol::api::{InstanceState, JobState};
@@ -42,6 +45,7 @@ pub(super) fn spec(id: &str, submission: Submission) -> JobSpec {
         files: vec![],
         native: vec![],
         submitted_us: 0,
+        earlier: vec![],
     }
 }
 
@@ -53,7 +57,10 @@ struct World {
     sent: BTreeMap<String, u64>,
     /// Splayds that say nothing.
     mute: Vec<String>,
+    /// Splayds that never load.
+    slow: Vec<String>,
     told: Vec<(String, ToSplayd)>,
+    encoded: Option<(Arc<[u8]>, ToSplayd)>,
     nodes: Vec<(String, Vec<(u32, u32)>)>,
     events: Vec<JobEventKind>,
 }
@@ -67,7 +74,9 @@ impl World {
             state,
             sent: BTreeMap::new(),
             mute: vec![],
+            slow: vec![],
             told: vec![],
+            encoded: None,
             nodes: vec![],
             events: vec![],
         };
@@ -118,6 +127,15 @@ impl World {
                     }
                 }
                 Action::SendNodes(splayd, _, positions) => self.nodes.push((splayd, positions)),
+                Action::SendEncoded(splayd, bytes) => {
+                    // The same for all: read once.
+                    if !self.encoded.as_ref().is_some_and(|(read, _)| *read == bytes) {
+                        let message = splay_protocol::session::decode(&bytes).unwrap();
+                        self.encoded = Some((bytes, message));
+                    }
+                    let (_, message) = self.encoded.as_ref().unwrap();
+                    self.told.push((splayd, message.clone()));
+                }
                 Action::Event(_, event) => self.events.push(event.what),
                 _ => {}
             }
@@ -135,6 +153,7 @@ impl World {
                 let seats = order.seats.iter().map(port).collect();
                 self.report(splayd, now, Event::Deployed(Deployed { job: order.job, seats }));
             }
+            ToSplayd::Load(_) if self.slow.iter().any(|slow| slow == splayd) => {}
             ToSplayd::Load(JobRef { job }) => self.report(splayd, now, Event::Ready(JobReady { job })),
             ToSplayd::Start(order) => {
                 let positions = self.positions(splayd);
@@ -191,6 +210,15 @@ impl World {
         (live.state, &live.why)
     }
 
+    /// What splayds were last told of who is there.
+    fn live(&self, splayd: &str) -> Option<Vec<(u32, u32)>> {
+        let live = |(told, message): &(String, ToSplayd)| match message {
+            ToSplayd::Live(live) if told == splayd => Some(live.up.clone()),
+            _ => None,
+        };
+        self.told.iter().rev().find_map(live)
+    }
+
     fn used(&self) -> u32 {
         self.state.splayds().values().map(|splayd| splayd.used).sum()
     }
@@ -198,7 +226,7 @@ impl World {
 
 fn ended(job: &str, position: u32, ending: Ending, step: u64, planned_us: u64) -> InstanceEnded {
     let (job, usage) = (job.to_owned(), UsageTotals::default());
-    InstanceEnded { job, position, ending, detail: String::new(), usage, step, planned_us }
+    InstanceEnded { job, position, ending, detail: String::new(), usage, step, planned_us, acted_us: 0 }
 }
 
 fn ask(instances: u32) -> Submission {

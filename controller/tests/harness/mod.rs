@@ -40,6 +40,7 @@ pub fn config(data: &Path) -> Config {
             drain: 5.0,
             ahead: 1.0,
             lead: 1.0,
+            absent: 1.0,
         },
         ..Config::default()
     }

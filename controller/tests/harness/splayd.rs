@@ -133,12 +133,17 @@ pub struct Machine {
     pub incarnation: u32,
     /// Says nothing to a deploy order.
     pub mute: bool,
+    /// Never loads.
+    pub no_load: bool,
 }
 
 pub struct Hosted {
     pub order: JobOrder,
     pub phase: Phase,
     pub positions: Vec<(u32, u32)>,
+    pub nodes: Vec<splay_protocol::Node>,
+    /// Who is there, as it was told.
+    pub live: Vec<LiveNodes>,
     pub running: BTreeSet<u32>,
     pub waiting: BTreeSet<String>,
     pub last_step: u64,
@@ -179,7 +184,8 @@ impl FakeSplayd {
 
     /// Its connection breaks.
     pub fn cut(&self, away: Duration) {
-        self.wake.send(Inner::Cut(away)).unwrap();
+        // One that was killed has no connection.
+        let _ = self.wake.send(Inner::Cut(away));
     }
 
     /// The process dies and starts anew: what ran is gone.
@@ -310,6 +316,8 @@ impl Runner {
                     order: order.clone(),
                     phase: Phase::Deployed,
                     positions: vec![],
+                    nodes: vec![],
+                    live: vec![],
                     running: BTreeSet::new(),
                     waiting: BTreeSet::new(),
                     last_step: 0,
@@ -340,11 +348,23 @@ impl Runner {
             ToSplayd::Nodes(nodes) => {
                 machine.orders.push("nodes");
                 if let Some(hosted) = machine.jobs.get_mut(&nodes.job) {
-                    hosted.positions = nodes.positions;
-                    hosted.phase = hosted.phase.max(Phase::Listed);
+                    let news = hosted.nodes != nodes.nodes || hosted.positions != nodes.positions;
+                    (hosted.nodes, hosted.positions) = (nodes.nodes, nodes.positions);
+                    // Before the start, all is loaded anew with what is new.
+                    if hosted.phase < Phase::Listed || (news && hosted.phase < Phase::Running) {
+                        hosted.phase = Phase::Listed;
+                    }
+                }
+            }
+            ToSplayd::Live(live) => {
+                if let Some(hosted) = machine.jobs.get_mut(&live.job) {
+                    hosted.live.push(live);
                 }
             }
             ToSplayd::Load(JobRef { job }) => {
+                if machine.no_load {
+                    return;
+                }
                 machine.orders.push("load");
                 if let Some(hosted) = machine.jobs.get_mut(&job).filter(|hosted| hosted.phase < Phase::Loaded)
                 {
@@ -500,5 +520,14 @@ pub fn batch(job: &str, position: u32, count: u32) -> LogBatch {
 
 fn ended(job: &str, position: u32, ending: Ending, step: u64, planned_us: u64) -> InstanceEnded {
     let usage = UsageTotals { cpu_us: 5, ..UsageTotals::default() };
-    InstanceEnded { job: job.to_owned(), position, ending, detail: String::new(), usage, step, planned_us }
+    InstanceEnded {
+        job: job.to_owned(),
+        position,
+        ending,
+        detail: String::new(),
+        usage,
+        step,
+        planned_us,
+        acted_us: 0,
+    }
 }

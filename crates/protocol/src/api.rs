@@ -516,14 +516,21 @@ pub struct Spread {
 pub struct ChurnReport {
     /// Steps of the schedule, the initial starts included.
     pub steps: u64,
-    /// Steps splayds have reported.
+    /// Steps whose time has come, or is a few seconds ahead.
+    #[serde(default)]
+    pub sent: u64,
+    /// Steps that were carried out. Not those that found nothing to do: a stop of an instance that had
+    /// ended by itself or with its splayd.
     pub done: u64,
     /// Instances moved to spares.
     pub moved: u64,
     /// Spares that are left.
     pub spares: u32,
-    /// By how much steps happened after their time.
+    /// By how much steps happened after their time: an instance that leaves, when its hook was called.
     pub lateness: Option<Spread>,
+    /// How long instances that moved took to run again, since another splayd was chosen.
+    #[serde(default)]
+    pub replacements: Option<Spread>,
     /// End of the schedule, seconds after the start.
     pub ends_after: f64,
 }

@@ -204,6 +204,15 @@ impl Worker {
         }
     }
 
+    /// Sets the hosts that an instance in a sandbox may not contact from now on. Connections that are
+    /// open stay open.
+    pub fn set_blacklist(&self, number: InstanceNumber, hosts: &[String]) {
+        let seat = self.by_number.get(&number).map(|&seat| &self.seats[seat as usize]);
+        if let Some(instance) = seat.and_then(|seat| seat.instance.as_ref()) {
+            instance.set_blacklist(hosts.to_vec());
+        }
+    }
+
     /// Whether an instance has started and has not ended.
     pub fn is_live(&self, number: InstanceNumber) -> bool {
         self.by_number.contains_key(&number)

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod terminal;
+pub mod testbed;
 
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};

@@ -229,6 +229,10 @@ pub struct InstanceEnded {
     /// When that step was due.
     #[serde(default)]
     pub planned_us: u64,
+    /// When it was carried out: the instance that leaves ends later, when its hook has run. 0: at
+    /// the report's time.
+    #[serde(default)]
+    pub acted_us: u64,
 }
 
 /// Ways to end.
