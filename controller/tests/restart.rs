@@ -4,56 +4,13 @@
 mod harness;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
+use harness::process::{TIMES, spawn};
 use harness::{Client, Controller, FakeSplayd, Life, config, job, until};
 use hyper::Method;
 use serde_json::json;
-
-/// A controller in a process of its own.
-struct Process {
-    child: Child,
-    client: Client,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Starts one; the second time on the port of the first.
-async fn spawn(data: &Path, port: u16) -> Process {
-    let settings = data.join("c.toml");
-    std::fs::create_dir_all(data).unwrap();
-    let text = "[timing]\noffline_grace = 20\ndeploy = 10\nstart_margin = 0.3\ndrain = 10\nahead = 1\n";
-    std::fs::write(&settings, text).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_splay-controller"))
-        .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
-        .arg(data)
-        .arg("--config")
-        .arg(&settings)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let first = lines.next().unwrap().unwrap();
-    let address = first.strip_prefix("listening on ").unwrap().split(',').next().unwrap().parse().unwrap();
-    let password = data.join("password");
-    if !password.exists() {
-        let second = lines.next().unwrap().unwrap();
-        std::fs::write(&password, second.split_whitespace().nth(3).unwrap()).unwrap();
-    }
-    let fingerprint = splay_controller::tls::fingerprint_of(&data.join("tls/cert.pem")).unwrap();
-    let mut client = Client { address, fingerprint, token: String::new() };
-    client.login("admin", &std::fs::read_to_string(&password).unwrap()).await;
-    Process { child, client }
-}
 
 async fn wait_for(client: &Client, id: &str, state: &str) -> serde_json::Value {
     let path = format!("/jobs/{id}");
@@ -66,7 +23,7 @@ async fn wait_for(client: &Client, id: &str, state: &str) -> serde_json::Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = spawn(folder.path(), 0).await;
+    let mut process = spawn(folder.path(), 0, TIMES).await;
     let port = process.client.address.port();
     let output = Command::new(env!("CARGO_BIN_EXE_splay-controller"))
         .args(["token", "create", "--uses", "3", "--data"])
@@ -86,7 +43,7 @@ async fn killed_at_any_moment() {
         process.child.kill().unwrap();
         process.child.wait().unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
-        process = spawn(folder.path(), port).await;
+        process = spawn(folder.path(), port, TIMES).await;
         let done = wait_for(&process.client, &id, "ended").await;
         assert_eq!(
             (&done["finished"], &done["logs"]["lines"]),

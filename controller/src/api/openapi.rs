@@ -144,6 +144,7 @@ fn query(path: &str) -> Vec<Value> {
         ]
     };
     match path {
+        "/jobs" => vec![parameter("limit", json!({ "type": "integer", "minimum": 1, "maximum": 100000 }))],
         "/audit" => vec![parameter("limit", json!({ "type": "integer", "minimum": 0, "maximum": 100000 }))],
         "/jobs/{id}/logs/follow" => filters(),
         "/jobs/{id}/logs" => {
@@ -199,7 +200,7 @@ pub fn build() -> Value {
         if *path == "/login" {
             refuse("429", "Too many failed logins");
         }
-        let mut parameters = query(path);
+        let mut parameters = if *method == "get" { query(path) } else { Vec::new() };
         for name in path.split(['{', '}']).skip(1).step_by(2) {
             parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } }));
         }

@@ -170,6 +170,14 @@ async fn check(app: &App, caller: &Caller, submit: Submit, files: &[(String, Vec
             bytes: build.bytes,
         }));
     }
+    let earlier = match &submission.same_nodes_as {
+        Some(id) => {
+            // Of a job that one may see.
+            super::jobs::spec(app, caller, id).await?;
+            super::jobs::look(app, id, |_, job| job.who_hosts()).await?.unwrap_or_default()
+        }
+        None => Vec::new(),
+    };
     let info = |(path, data): &(String, Vec<u8>)| FileInfo {
         path: path.clone(),
         bytes: data.len() as u64,
@@ -184,7 +192,7 @@ async fn check(app: &App, caller: &Caller, submit: Submit, files: &[(String, Vec
         files: files.iter().map(info).collect(),
         native,
         submitted_us: now_us(),
-        earlier: Vec::new(),
+        earlier,
     })
 }
 

@@ -42,7 +42,7 @@ impl State {
             JobState::Loading => self.review_loading(now, id),
             JobState::Starting | JobState::Running => self.review_running(now, id),
             JobState::Stopping => self.review_stopping(now, id),
-            _ => {}
+            _ => self.review_final(now, id),
         }
     }
 

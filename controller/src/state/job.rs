@@ -96,6 +96,9 @@ pub struct Live {
     pub tellings: u64,
     /// About its logs.
     pub logs: LogsInfo,
+    /// When its logs and results were removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_us: Option<Micros>,
 }
 
 /// A start that is no part of the schedule.
@@ -132,6 +135,7 @@ impl Live {
             replacements: Lateness::default(),
             tellings: 0,
             logs: LogsInfo::default(),
+            removed_us: None,
         }
     }
 }

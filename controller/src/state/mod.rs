@@ -4,6 +4,7 @@
 
 mod churn;
 mod deploy;
+mod finished;
 mod hello;
 mod job;
 mod live;
@@ -20,6 +21,7 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use finished::FinishedJob;
 pub use job::{Host, HostPhase, Job, JobSpec, Live, NativeBuild, Repair, Seat};
 pub use live::Telling;
 pub use placement::{Request, Unplaced, place};
@@ -59,6 +61,8 @@ pub struct Timing {
     pub lead: Micros,
     /// Before a job's start, a splayd may be offline for so long before others take its part.
     pub absent: Micros,
+    /// A job stays in memory for so long after its end.
+    pub keep: Micros,
 }
 
 impl Default for Timing {
@@ -72,6 +76,7 @@ impl Default for Timing {
             ahead: 5_000_000,
             lead: 15_000_000,
             absent: 10_000_000,
+            keep: 600_000_000,
         }
     }
 }
@@ -110,6 +115,13 @@ pub enum Event {
         job: String,
         /// For people.
         reason: String,
+    },
+    /// Logs and results of a job are kept no longer; the reason is for people.
+    Remove {
+        /// Which.
+        job: String,
+        /// For people.
+        why: String,
     },
     /// An administrator shuts a splayd out.
     Revoke(String),
@@ -160,6 +172,10 @@ pub enum Action {
     Logs(String, u64, LogBatch),
     /// Store a piece of a result.
     Result(ResultPart),
+    /// Keep what lists show of a job that is over.
+    Finished(Box<FinishedJob>),
+    /// Remove logs and results of a job.
+    RemoveKept(String),
 }
 
 /// What all splayds of a job are told of it alike.
@@ -227,6 +243,8 @@ struct Changed {
     hosts: BTreeSet<(String, String)>,
     splayds: BTreeSet<String>,
     sequences: BTreeSet<String>,
+    /// Jobs that leave memory.
+    leaving: Vec<Job>,
 }
 
 impl State {
@@ -261,7 +279,9 @@ impl State {
                 }
                 state.hosting.entry(splayd.clone()).or_default().insert(id.clone());
             }
-            if !job.live.state.is_final() {
+            if job.live.state.is_final() {
+                state.timers.insert((now, Timer::Job(id.clone())));
+            } else {
                 let deadline = job.live.deadline_us.into_iter();
                 let looks = deadline.chain([now, now + state.timing.absent]);
                 state.timers.extend(looks.map(|at| (at, Timer::Job(id.clone()))));
@@ -289,6 +309,7 @@ impl State {
             Event::NeedFiles(splayd, job, digests) => self.need_files(&splayd, &job, digests),
             Event::Submit(spec) => self.submit(now, *spec),
             Event::Kill { job, reason } => self.kill(now, &job, &reason),
+            Event::Remove { job, why } => self.remove_kept(now, &job, &why),
             Event::Revoke(splayd) => self.revoke(now, &splayd),
             Event::Label(splayd, labels) => self.label(now, &splayd, labels),
             Event::Tick => Ok(()),
@@ -314,9 +335,11 @@ impl State {
     /// What has to be stored.
     pub fn take_changes(&mut self) -> Changes {
         let changed = std::mem::take(&mut self.changed);
-        let job = |id: &String| self.jobs.get(id);
+        let leaving: BTreeMap<&str, &Job> =
+            changed.leaving.iter().map(|job| (job.spec.id.as_str(), job)).collect();
+        let job = |id: &String| self.jobs.get(id).or_else(|| leaving.get(id.as_str()).copied());
         let host = |(id, splayd): (String, String)| {
-            let host = self.jobs.get(&id)?.hosts.get(&splayd)?.clone();
+            let host = job(&id)?.hosts.get(&splayd)?.clone();
             Some((id, splayd, host))
         };
         Changes {
@@ -324,7 +347,7 @@ impl State {
             lives: changed
                 .lives
                 .into_iter()
-                .filter_map(|id| Some((self.jobs.get(&id)?.live.clone(), id)))
+                .filter_map(|id| Some((job(&id)?.live.clone(), id)))
                 .map(|(live, id)| (id, live))
                 .collect(),
             hosts: changed.hosts.into_iter().filter_map(host).collect(),
@@ -410,6 +433,7 @@ impl State {
         }
         self.tell(now, id, JobEventKind::State { state: to, why });
         if to.is_final() {
+            self.wake(now.saturating_add(self.timing.keep), Timer::Job(id.to_owned()));
             let hosts: Vec<String> = self.jobs[id].hosts.keys().cloned().collect();
             hosts.iter().for_each(|splayd| self.release(now, id, splayd));
         }

@@ -25,19 +25,7 @@ impl State {
 
     fn take_in(&mut self, now: Micros, splayd: &str, report: Report) {
         let at = report.at_us;
-        let job = match &report.event {
-            Told::Deployed(told) => &told.job,
-            Told::DeployRefused(told) => &told.job,
-            Told::Ready(told) | Told::Done(told) => &told.job,
-            Told::Started(told) => &told.job,
-            Told::Ended(told) => &told.job,
-            Told::Limit(told) => &told.job,
-            Told::WorkerLost(told) => &told.job,
-            Told::Logs(told) => &told.job,
-            Told::LogsDropped(told) => &told.job,
-            Told::Result(told) => &told.job,
-        };
-        let id = job.clone();
+        let id = report.event.job().to_owned();
         // A splayd speaks of its own part alone.
         let Some(host) = self.jobs.get_mut(&id).and_then(|job| job.hosts.get_mut(splayd)) else { return };
         let holds = host.phase.holds();
@@ -54,7 +42,10 @@ impl State {
                 );
                 return self.tell(now, &id, JobEventKind::Note { text });
             }
-            Told::Result(part) => return self.actions.push(Action::Result(part)),
+            Told::Result(part) => {
+                let removed = self.jobs[&id].live.removed_us.is_some();
+                return if removed { self.too_late(&id) } else { self.actions.push(Action::Result(part)) };
+            }
             Told::Ended(told) => return self.instance_ended(now, at, splayd, &id, told),
             _ if !holds => return,
             Told::Deployed(told) => {
@@ -95,8 +86,13 @@ impl State {
 
     fn logs(&mut self, now: Micros, splayd: &str, id: &str, sequence: u64, batch: LogBatch) {
         let most = self.max_log_bytes;
-        let logs = &mut self.jobs.get_mut(id).expect("looked up by the caller").live.logs;
+        let live = &mut self.jobs.get_mut(id).expect("looked up by the caller").live;
+        let (logs, removed) = (&mut live.logs, live.removed_us.is_some());
         self.changed.lives.insert(id.to_owned());
+        if removed {
+            logs.cut_lines += u64::from(batch.lines);
+            return self.too_late(id);
+        }
         if logs.stored_bytes + batch.data.len() as u64 > most {
             let first = logs.cut_lines == 0;
             logs.cut_lines += u64::from(batch.lines);
@@ -110,6 +106,11 @@ impl State {
         logs.lines += u64::from(batch.lines);
         logs.stored_bytes += batch.data.len() as u64;
         self.actions.push(Action::Logs(splayd.to_owned(), sequence, batch));
+    }
+
+    /// Something for a job whose logs and results were removed already.
+    fn too_late(&self, id: &str) {
+        tracing::warn!(job = id, "what came after the removal of logs and results is not kept");
     }
 
     fn instance_started(&mut self, now: Micros, at: Micros, splayd: &str, id: &str, told: InstanceStarted) {

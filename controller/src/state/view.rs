@@ -121,6 +121,7 @@ impl State {
             churn,
             history: Vec::new(),
             logs: job.live.logs.clone(),
+            removed_at: job.live.removed_us.map(seconds),
         }
     }
 }

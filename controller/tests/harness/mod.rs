@@ -4,6 +4,8 @@
 #![allow(dead_code)]
 
 pub mod client;
+pub mod postgres;
+pub mod process;
 pub mod splayd;
 
 use std::path::Path;
@@ -41,6 +43,7 @@ pub fn config(data: &Path) -> Config {
             ahead: 1.0,
             lead: 1.0,
             absent: 1.0,
+            keep: 600.0,
         },
         ..Config::default()
     }

@@ -98,7 +98,7 @@ fn who_is_there_is_told_once_for_changes_that_come_together() {
     assert_eq!(count(&world), 1);
     world.sleep(32.0);
     let gone: Vec<u32> = (1..=100).filter(|position| at(&world, *position) == lost).collect();
-    let live = world.live("s3").unwrap();
+    let live = world.live(&other).unwrap();
     assert!(
         gone.iter().all(|gone| live.iter().all(|(first, last)| !(first..=last).contains(&gone))),
         "{live:?}"
@@ -139,8 +139,7 @@ fn instances_that_move_are_told_to_all() {
     world.nodes.clear();
     world.apply(Input::Disconnected(host.clone()));
     world.sleep(62.0);
-    let told: std::collections::BTreeSet<&str> =
-        world.nodes.iter().map(|(splayd, _)| splayd.as_str()).collect();
+    let told: BTreeSet<&str> = world.nodes.iter().map(|(splayd, _)| splayd.as_str()).collect();
     assert_eq!(told.len(), 3, "{told:?}");
     let from = world.events.iter().find_map(|event| match event {
         JobEventKind::Moved { position: 1, from, .. } => Some(from.clone()),
