@@ -1,6 +1,8 @@
 //! What stands before the API: the controller that leads serves requests itself, one that stands by
 //! passes them on to the one that leads, sessions of splayds and streams included.
 
+mod rest;
+
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -93,11 +95,14 @@ impl Front {
         if let Some(shown) = passed_on.shown.filter(|_| trusted) {
             request.extensions_mut().insert(Shown(shown));
         }
+        let (request, rest) = rest::share(request);
         let service = TowerToHyperService::new(leading.router.clone());
-        match hyper::service::Service::call(&service, request).await {
+        let response = match hyper::service::Service::call(&service, request).await {
             Ok(response) => response,
             Err(never) => match never {},
-        }
+        };
+        rest.read().await;
+        response
     }
 
     /// Who leads, as the database has it.

@@ -96,7 +96,7 @@ async fn read_form(mut form: Multipart) -> Answer<(Submit, Vec<(String, Vec<u8>)
             Some("job") => {
                 let bytes = field.bytes().await.map_err(wrong)?;
                 let job: Submit =
-                    serde_json::from_slice(&bytes).map_err(|error| ApiError::bad(format!("job: {error}")))?;
+                    super::error::parsed(&bytes).map_err(|error| ApiError::bad(format!("job: {error}")))?;
                 if !job.files.is_empty() {
                     return Err(ApiError::bad("job: in a form, files are parts named `file`"));
                 }

@@ -193,3 +193,16 @@ end)
     );
     inside(&place, 1, &script).ended(0);
 }
+
+#[test]
+fn a_line_does_not_wait_for_the_next_one() {
+    let place = Place::new();
+    place.write("once.lua", "require 'splay.base' events.run(function() print('once') events.sleep(600) end)");
+    let script = format!(
+        "{WAIT}\
+        id=$(splay submit once.lua -n 2 --detach)\n\
+        waits once\n\
+        splay kill $id\n"
+    );
+    inside(&place, 1, &script).ended(0);
+}

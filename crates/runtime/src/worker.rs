@@ -237,6 +237,12 @@ impl Worker {
     /// Runs what is ready; if nothing is, waits for something, at most until `until`
     /// (the driver's time).
     pub fn step(&mut self, until: Option<Duration>) -> io::Result<Step> {
+        self.step_until(|| until)
+    }
+
+    /// The same; until when to wait is asked for when what was ready has run, since that may have
+    /// given its host something to do by a certain time.
+    pub fn step_until(&mut self, until: impl FnOnce() -> Option<Duration>) -> io::Result<Step> {
         if self.live == 0 {
             return Ok(Step::Empty);
         }
@@ -250,7 +256,7 @@ impl Worker {
         let wait_until = if self.runnable.is_empty() {
             self.prune_deadlines();
             let next = self.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
-            match (next, until) {
+            match (next, until()) {
                 (Some(next), Some(until)) => Some(next.min(until)),
                 (next, until) => next.or(until),
             }

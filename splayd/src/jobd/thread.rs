@@ -229,15 +229,21 @@ impl Thread {
                 continue;
             }
             let next_plan = self.plans.keys().next().map(|(due, _)| *due);
-            let next = [block_due, next_plan].into_iter().flatten().min();
-            let until = next.map(|next| self.worker.now() + next.saturating_duration_since(now));
-            let idle = match self.worker.step(until)? {
+            let (then, desk) = (self.worker.now(), self.desk.clone());
+            // What runs may write lines, which are passed on before a long wait ends.
+            let until = move || {
+                let next = [desk.borrow().output.due(), next_plan].into_iter().flatten().min();
+                next.map(|next| then + next.saturating_duration_since(now))
+            };
+            let idle = match self.worker.step_until(until)? {
                 Step::Progress | Step::Woken => false,
                 Step::Idle | Step::Empty => true,
             };
             if idle {
                 // Only an order or a plan can change anything. An order that came is put back in
                 // its place by being carried out here.
+                let block_due = self.desk.borrow().output.due();
+                let next = [block_due, next_plan].into_iter().flatten().min();
                 let wait = next
                     .map_or(Duration::from_secs(3600), |next| next.saturating_duration_since(Instant::now()));
                 match self.told.recv_timeout(wait) {
