@@ -131,21 +131,28 @@ fn a_splayd_killed_while_a_job_loads_does_not_stop_it() {
     let place = Place::new();
     // Takes a while to load.
     let mut program = String::from("require 'splay.base'\n");
-    for number in 0..40_000 {
+    for number in 0..60_000 {
         program.push_str(&format!("do local function f() return {number} + {number} * 2 end end\n"));
     }
     program.push_str("print('here ' .. job.position .. ' of ' .. #job.nodes)\n");
     place.write("large.lua", &program);
+    // The kill is to fall between the first and the last splayd that has loaded: later each time, until it
+    // does.
     let script = "\
-        id=$(splay submit large.lua -n 40 --detach)\n\
-        until splay job $id | grep -q -e loading -e starting -e running; do sleep 0.02; done\n\
-        kill -9 $(cat $SPLAY_UP/splayd-1.pid)\n\
-        splay job $id | head -3 > state\n\
-        splay logs $id -f > lines\n\
-        splay job $id --json > job.json\n";
+        for pause in 0 0.1 0.2 0.3 0.4 0.5 0.6 0.8 1 1.2 1.5 2 2.5 3 0.05 0.15 0.25 0.35 0.45 0.55; do\n\
+          id=$(splay submit large.lua -n 60 --detach)\n\
+          sleep $pause\n\
+          kill -9 $(cat $SPLAY_UP/splayd-1.pid)\n\
+          splay logs $id -f > lines\n\
+          splay job $id --json > job.json\n\
+          tr -d ' \\n' < job.json > flat\n\
+          grep -q '\"state\":\"loading\".*\"state\":\"deploying\"' flat && exit 0\n\
+          until splay nodes | grep -c online | grep -q 3; do sleep 0.1; done\n\
+        done\n\
+        exit 99\n";
     inside(&place, 3, script).ended(0);
     let job: serde_json::Value = serde_json::from_str(&place.read("job.json")).expect("JSON");
-    assert_eq!((&job["state"], &job["finished"]), (&"ended".into(), &40.into()), "{job:#}");
+    assert_eq!((&job["state"], &job["finished"]), (&"ended".into(), &60.into()), "{job:#}");
     let mut states: Vec<&str> = job["history"]
         .as_array()
         .expect("a list")
@@ -154,7 +161,7 @@ fn a_splayd_killed_while_a_job_loads_does_not_stop_it() {
         .collect();
     states.dedup();
     assert_eq!(states, ["deploying", "loading", "deploying", "loading", "starting", "running", "ended"]);
-    assert_eq!(place.read("lines").lines().filter(|line| line.ends_with(" of 40")).count(), 40);
+    assert_eq!(place.read("lines").lines().filter(|line| line.ends_with(" of 60")).count(), 60);
 }
 
 #[test]
@@ -197,7 +204,8 @@ end)
 #[test]
 fn a_line_does_not_wait_for_the_next_one() {
     let place = Place::new();
-    place.write("once.lua", "require 'splay.base' events.run(function() print('once') events.sleep(600) end)");
+    place
+        .write("once.lua", "require 'splay.base' events.run(function() print('once') events.sleep(600) end)");
     let script = format!(
         "{WAIT}\
         id=$(splay submit once.lua -n 2 --detach)\n\
