@@ -129,7 +129,7 @@ impl World {
                 Action::SendNodes(splayd, _, positions) => self.nodes.push((splayd, positions)),
                 Action::SendEncoded(splayd, bytes) => {
                     // The same for all: read once.
-                    if !self.encoded.as_ref().is_some_and(|(read, _)| *read == bytes) {
+                    if self.encoded.as_ref().is_none_or(|(read, _)| *read != bytes) {
                         let message = splay_protocol::session::decode(&bytes).unwrap();
                         self.encoded = Some((bytes, message));
                     }

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod client;
+pub mod identity;
 pub mod postgres;
 pub mod process;
 pub mod splayd;
