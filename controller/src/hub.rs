@@ -322,6 +322,10 @@ impl Owner {
                     commit.finished.push((**job).clone());
                 }
                 Action::RemoveKept(job) => commit.removed.push(job.clone()),
+                Action::Availability(splayd, at, state) => {
+                    commit.availability.retain(|known| (&known.0, known.1) != (splayd, *at));
+                    commit.availability.push((splayd.clone(), *at, *state));
+                }
                 _ => {}
             }
         }
@@ -346,7 +350,7 @@ impl Owner {
                         let _ = self.feed.send(Feed::Logs(job.into(), splayd.into(), sequence, data));
                     }
                 }
-                Action::Result(_) | Action::Finished(_) => {}
+                Action::Result(_) | Action::Finished(_) | Action::Availability(..) => {}
                 Action::RemoveKept(job) => self.results.remove(&job).await,
             }
         }

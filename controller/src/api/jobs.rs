@@ -17,9 +17,10 @@ use splay_protocol::api::{ErrorCode, Job, JobEvent, JobEventKind, JobSummary, Ki
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::error::parsed;
 use super::{Answer, ApiError, App, Caller, Params};
 use crate::hub::Feed;
-use crate::state::{Event, JobSpec, Rejected};
+use crate::state::{Event, JobSpec, Rejected, micros};
 use crate::store::Store;
 
 /// Events of a job that its view shows: more are in `/events`.
@@ -112,13 +113,17 @@ pub async fn kill(
     spec(&app, &caller, &id).await?;
     let kill: Kill = match body.is_empty() {
         true => Kill::default(),
-        false => serde_json::from_slice(&body).map_err(|error| ApiError::bad(format!("body: {error}")))?,
+        false => parsed(&body).map_err(|error| ApiError::bad(format!("body: {error}")))?,
     };
+    if kill.grace_time.is_some_and(|grace| !(0.0..=3600.0).contains(&grace)) {
+        return Err(ApiError::bad("grace_time: 0 to 3600 seconds are allowed"));
+    }
+    let grace_us = kill.grace_time.map(micros);
     let why: String = kill.reason.chars().take(500).collect();
     let name = &caller.user.name;
     let reason =
         if why.is_empty() { format!("killed by {name}") } else { format!("killed by {name}: {why}") };
-    match app.hub.apply(Event::Kill { job: id.clone(), reason }).await? {
+    match app.hub.apply(Event::Kill { job: id.clone(), reason, grace_us }).await? {
         Err(Rejected::NoJob(_)) => {
             // It is there, as was seen above, and so it is over.
             let state = look(&app, &id, |_, job| job.live.state.name()).await?;

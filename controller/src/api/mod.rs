@@ -163,6 +163,7 @@ pub fn router(app: App) -> Router {
         .route("/audit", get(accounts::audit))
         .route("/splayds", get(splayds::list))
         .route("/splayds/{id}", get(splayds::one).patch(splayds::change))
+        .route("/splayds/{id}/availability", get(splayds::availability))
         .route("/splayds/{id}/revoke", post(splayds::revoke))
         .route("/blacklist", get(splayds::blacklist).put(splayds::set_blacklist))
         .route("/native", get(splayds::native).post(splayds::add_native))

@@ -26,6 +26,7 @@ impl State {
         }
         if splayd.state != SplaydState::Online {
             splayd.record.since_us = now;
+            self.actions.push(Action::Availability(id.clone(), now, SplaydState::Online));
         }
         splayd.state = SplaydState::Online;
         splayd.record.info = info;
@@ -102,6 +103,7 @@ impl State {
         if splayd.state == SplaydState::Online {
             splayd.state = SplaydState::Offline;
             splayd.record.since_us = now;
+            self.actions.push(Action::Availability(id.to_owned(), now, SplaydState::Offline));
             self.changed.splayds.insert(id.to_owned());
             self.wake(now + self.timing.offline_grace, Timer::Splayd(id.to_owned()));
             for job in self.hosting.get(id).cloned().unwrap_or_default() {
@@ -121,6 +123,7 @@ impl State {
             return;
         }
         splayd.state = SplaydState::Lost;
+        self.actions.push(Action::Availability(id.to_owned(), now, SplaydState::Lost));
         self.changed.splayds.insert(id.to_owned());
         self.lose_all(now, id, &format!("it was offline for more than {} s", grace / 1_000_000));
     }
@@ -174,6 +177,7 @@ impl State {
         splayd.record.revoked = true;
         splayd.record.since_us = now;
         splayd.state = SplaydState::Revoked;
+        self.actions.push(Action::Availability(id.to_owned(), now, SplaydState::Revoked));
         self.changed.splayds.insert(id.to_owned());
         self.actions.push(Action::Close(
             id.to_owned(),

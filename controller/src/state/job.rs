@@ -66,6 +66,9 @@ pub struct Live {
     pub start_at_us: Option<Micros>,
     /// When it was over.
     pub ended_us: Option<Micros>,
+    /// Time for hooks, as whoever ended it has said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_us: Option<Micros>,
     /// What it is when it has stopped.
     pub outcome: Option<(JobState, String)>,
     /// Seats asked for so far; they are numbered in the order of placement.
@@ -122,6 +125,7 @@ impl Live {
             deadline_us: None,
             start_at_us: None,
             ended_us: None,
+            grace_us: None,
             outcome: None,
             seats: 0,
             attempts: 0,
@@ -316,6 +320,11 @@ impl Job {
             None => Node { ip: "0.0.0.0".to_owned(), port: 1 },
         };
         (1..=self.instances()).map(node).collect()
+    }
+
+    /// Time for hooks when it is ended.
+    pub fn grace_us(&self) -> Micros {
+        self.live.grace_us.unwrap_or_else(|| super::micros(self.spec.submission.grace_time))
     }
 
     /// Hosts that are part of the job and still there.

@@ -115,6 +115,8 @@ pub enum Event {
         job: String,
         /// For people.
         reason: String,
+        /// Time for its hooks, instead of what was asked for at its submission.
+        grace_us: Option<Micros>,
     },
     /// Logs and results of a job are kept no longer; the reason is for people.
     Remove {
@@ -170,6 +172,8 @@ pub enum Action {
     Event(String, JobEvent),
     /// Store and publish log lines.
     Logs(String, u64, LogBatch),
+    /// Store that a splayd has come or gone: which, when, what it is now.
+    Availability(String, Micros, SplaydState),
     /// Store a piece of a result.
     Result(ResultPart),
     /// Keep what lists show of a job that is over.
@@ -308,7 +312,7 @@ impl State {
             Event::Report(splayd, report) => self.report(now, &splayd, report),
             Event::NeedFiles(splayd, job, digests) => self.need_files(&splayd, &job, digests),
             Event::Submit(spec) => self.submit(now, *spec),
-            Event::Kill { job, reason } => self.kill(now, &job, &reason),
+            Event::Kill { job, reason, grace_us } => self.kill(now, &job, &reason, grace_us),
             Event::Remove { job, why } => self.remove_kept(now, &job, &why),
             Event::Revoke(splayd) => self.revoke(now, &splayd),
             Event::Label(splayd, labels) => self.label(now, &splayd, labels),

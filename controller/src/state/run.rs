@@ -130,8 +130,17 @@ impl State {
         (state, format!("{total} instances: {}", list.join(", ")))
     }
 
-    pub(super) fn kill(&mut self, now: Micros, id: &str, reason: &str) -> Result<(), Rejected> {
-        let job = self.jobs.get(id).ok_or_else(|| Rejected::NoJob(id.to_owned()))?;
+    pub(super) fn kill(
+        &mut self,
+        now: Micros,
+        id: &str,
+        reason: &str,
+        grace_us: Option<Micros>,
+    ) -> Result<(), Rejected> {
+        let job = self.jobs.get_mut(id).ok_or_else(|| Rejected::NoJob(id.to_owned()))?;
+        if job.live.state < JobState::Stopping {
+            job.live.grace_us = grace_us;
+        }
         match job.live.state {
             JobState::Queued | JobState::Deploying | JobState::Loading => {
                 self.go(now, id, JobState::Killed, reason.to_owned(), None);
@@ -146,7 +155,7 @@ impl State {
     /// Ends a job's instances; it is in `outcome` once they have.
     pub(super) fn stop(&mut self, now: Micros, id: &str, outcome: JobState, why: String) {
         let Some(job) = self.jobs.get_mut(id) else { return };
-        let grace = micros(job.spec.submission.grace_time);
+        let grace = job.grace_us();
         job.live.outcome = Some((outcome, why.clone()));
         let deadline = now.saturating_add(grace).saturating_add(self.timing.drain);
         self.go(now, id, JobState::Stopping, why, Some(deadline));
@@ -157,11 +166,8 @@ impl State {
 
     pub(super) fn send_stop(&mut self, id: &str, splayd: &str) {
         let Some(job) = self.jobs.get(id) else { return };
-        let order = StopOrder {
-            job: id.to_owned(),
-            grace_ms: micros(job.spec.submission.grace_time) / 1000,
-            reason: job.live.why.clone(),
-        };
+        let order =
+            StopOrder { job: id.to_owned(), grace_ms: job.grace_us() / 1000, reason: job.live.why.clone() };
         self.send(splayd, ToSplayd::Stop(order));
     }
 

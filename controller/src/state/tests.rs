@@ -340,9 +340,16 @@ fn killed_and_out_of_time() {
     world.submit("a", Submission { max_time: 10.0, ..ask(2) });
     world.submit("b", ask(2));
     world.sleep(3.0);
-    world.apply(Input::Kill { job: "b".into(), reason: "killed by ann".into() });
+    world.apply(Input::Kill { job: "b".into(), reason: "killed by ann".into(), grace_us: Some(2_000_000) });
     assert_eq!(world.job("b"), (JobState::Killed, "killed by ann"));
-    let again = world.state.apply(world.now, Input::Kill { job: "b".into(), reason: String::new() });
+    let graces: Vec<u64> = world
+        .told
+        .iter()
+        .filter_map(|(_, told)| if let ToSplayd::Stop(stop) = told { Some(stop.grace_ms) } else { None })
+        .collect();
+    assert!(!graces.is_empty() && graces.iter().all(|grace| *grace == 2000), "{graces:?}");
+    let again =
+        world.state.apply(world.now, Input::Kill { job: "b".into(), reason: String::new(), grace_us: None });
     assert_eq!(again, Err(Rejected::Over("b".into(), "killed")));
     world.sleep(9.0);
     assert_eq!(world.job("a"), (JobState::Killed, "its longest time of 10 s was over"));

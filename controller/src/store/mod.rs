@@ -19,12 +19,12 @@ pub use logs::{Block, BlockInfo};
 use rows::{Value, upsert};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use splay_protocol::api::{JobEvent, NativeLib, ResultFile};
+use splay_protocol::api::{JobEvent, NativeLib, ResultFile, SplaydChange, SplaydState};
 use splay_protocol::session::{LogBatch, ResultPart};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::{AnyConnection, AnyPool, Executor as _, Row as _};
 
-use crate::state::{Changes, FinishedJob, Host, Job, JobSpec, Live, Splayd, SplaydRecord, schedule};
+use crate::state::{Changes, FinishedJob, Host, Job, JobSpec, Live, Micros, Splayd, SplaydRecord, schedule};
 
 /// Why the store does not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -52,8 +52,11 @@ pub enum StoreError {
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// Each is applied once, in its order.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../../migrations/0001_begin.sql"), include_str!("../../migrations/0002_finished.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../migrations/0001_begin.sql"),
+    include_str!("../../migrations/0002_finished.sql"),
+    include_str!("../../migrations/0003_availability.sql"),
+];
 
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -80,6 +83,8 @@ pub struct Commit {
     pub finished: Vec<FinishedJob>,
     /// Jobs whose logs and results are removed.
     pub removed: Vec<String>,
+    /// Splayds that have come or gone.
+    pub availability: Vec<(String, Micros, SplaydState)>,
 }
 
 impl Commit {
@@ -91,6 +96,7 @@ impl Commit {
             && self.results.is_empty()
             && self.finished.is_empty()
             && self.removed.is_empty()
+            && self.availability.is_empty()
     }
 }
 
@@ -212,6 +218,12 @@ impl Store {
         for job in &commit.removed {
             results::remove_kept(connection, job).await?;
         }
+        let rows = commit
+            .availability
+            .iter()
+            .map(|(splayd, at, state)| vec![text(splayd), number(*at), json(state)])
+            .collect();
+        upsert(connection, "splayd_states", &["splayd", "at_us", "state"], 2, rows).await?;
         let rows = commit.finished.iter().map(finished::row).collect();
         upsert(connection, "finished_jobs", &finished::COLUMNS, 1, rows).await?;
         let rows = changes
@@ -244,6 +256,17 @@ impl Store {
         let query = sqlx::query("SELECT data FROM splayds WHERE public_key = $1").bind(key.to_owned());
         let row = query.fetch_optional(&self.read).await?;
         row.map(|row| parsed("splayds", row.try_get(0)?)).transpose()
+    }
+
+    /// When a splayd has come and gone, the last `most` times, the latest last.
+    pub async fn availability(&self, splayd: &str, most: u32) -> Result<Vec<SplaydChange>> {
+        let text = "SELECT at_us, state FROM splayd_states WHERE splayd = $1 ORDER BY at_us DESC LIMIT $2";
+        let query = sqlx::query(text).bind(splayd.to_owned()).bind(i64::from(most));
+        let change = |row: &AnyRow| {
+            let state = parsed("splayd_states", row.try_get(1)?)?;
+            Ok(SplaydChange { at: row.try_get::<i64, _>(0)? as f64 / 1e6, state })
+        };
+        query.fetch_all(&self.read).await?.iter().rev().map(change).collect()
     }
 
     /// All jobs that are not over, or have been over for a short time.

@@ -46,9 +46,18 @@ fn those_that_stay_are_told_of_a_killed_splayd() {
         waits 'sees 4 with itself true'\n\
         splay logs $id --grep 'sees 4' > four\n\
         splay kill $id\n\
-        splay job $id --json > job.json\n"
+        splay job $id --code > code\n\
+        until splay nodes | grep -c online | grep -q 3; do sleep 0.1; done\n\
+        splay node splayd-2 --history --json > history\n\
+        splay node splayd-2 --history > table\n"
     );
     inside(&place, 3, &script).ended(0);
+    let history: serde_json::Value = serde_json::from_str(&place.read("history")).expect("JSON");
+    let states: Vec<&str> =
+        history.as_array().expect("a list").iter().filter_map(|change| change["state"].as_str()).collect();
+    assert_eq!(states, ["online", "offline", "online"]);
+    assert_eq!(place.read("table").lines().count(), 4, "{}", place.read("table"));
+    assert_eq!(place.read("code"), WATCHER);
     assert!(place.read("four").lines().count() >= 1, "{}", place.read("four"));
 }
 
@@ -67,7 +76,7 @@ fn churn_tells_those_that_stay_and_lets_those_that_leave_say_goodbye() {
         waits 'gone is 3'\n\
         splay logs $id --instance 1 --grep sees > first\n\
         until splay job $id --json | jq -e '.churn.done == 6' > churn; do sleep 0.2; done\n\
-        splay kill $id\n\
+        splay kill $id --grace 20s\n\
         until splay job $id --json | tr -d ' \\n' | grep -q '\"state\":\"killed\",\"why'; do sleep 0.2; done\n\
         splay logs $id --grep 'gone is' > gone\n\
         splay job $id --json > job.json\n"

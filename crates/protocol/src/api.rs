@@ -20,7 +20,8 @@ pub use jobs::{ChurnReport, FileInfo, Instance, InstanceState, Job, JobState, Jo
 pub use outcome::{JobEvent, JobEventKind, LogLine, LogsInfo, ResultFile};
 pub use refusal::{ErrorBody, ErrorCode, ErrorDetail};
 pub use splayds::{
-    Blacklist, ChangeSplayd, Health, MachineStatus, NativeLib, NewNativeLib, Splayd, SplaydState,
+    Blacklist, ChangeSplayd, Health, MachineStatus, NativeLib, NewNativeLib, Splayd, SplaydChange,
+    SplaydState,
 };
 pub use submit::{Kill, Submit, SubmitFile, Submitted};
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use splay_protocol::api::{Instance, InstanceState, Job, JobEventKind, JobState, JobSummary, Kill, Spread};
@@ -319,6 +320,9 @@ pub struct KillArgs {
     /// Becomes part of what is told of the job.
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
+    /// Time for job.on_stop hooks, at most 1h [default: the job's --grace-time].
+    #[arg(long, value_name = "TIME", value_parser = splay_protocol::quantity::duration)]
+    grace: Option<Duration>,
     #[command(flatten)]
     target: Target,
 }
@@ -328,7 +332,8 @@ pub fn kill(args: KillArgs) -> Result<ExitCode, Failure> {
     let client = args.target.client()?;
     let mut failed = None;
     for id in &args.ids {
-        let kill = Kill { reason: args.reason.clone() };
+        let grace_time = args.grace.map(|grace| grace.as_secs_f64());
+        let kill = Kill { reason: args.reason.clone(), grace_time };
         match client.tell("POST", &format!("/jobs/{}/kill", segment(id)), Some(&kill)) {
             Ok(()) => args.target.done(&format!("killing {id}"))?,
             Err(failure) if args.ids.len() > 1 && failure.status() == 9 => {

@@ -65,6 +65,15 @@ pub struct Splayd {
     pub status: Option<MachineStatus>,
 }
 
+/// A splayd has come or gone: `GET /splayds/ID/availability`, the last 10,000 times.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SplaydChange {
+    /// When.
+    pub at: f64,
+    /// What it was from then on.
+    pub state: SplaydState,
+}
+
 /// How a machine is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct MachineStatus {

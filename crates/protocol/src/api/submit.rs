@@ -41,11 +41,14 @@ pub struct Submitted {
 }
 
 /// `POST /jobs/ID/kill`; the body may be left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kill {
     /// Becomes part of the job's `why`.
     pub reason: String,
+    /// Seconds for `job.on_stop` hooks, 0 to 3600, instead of the job's own `grace_time`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace_time: Option<f64>,
 }
 
 #[cfg(test)]
