@@ -223,7 +223,8 @@ fn serve(place: &Place) -> anyhow::Result<()> {
         .with_ansi(io::stderr().is_terminal())
         .init();
     server::raise_descriptor_limit();
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
         let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         let running = server::start(config).await?;
         let mut out = io::stdout().lock();
@@ -242,7 +243,10 @@ fn serve(place: &Place) -> anyhow::Result<()> {
         };
         running.until(stop).await?;
         Ok(())
-    })
+    });
+    // Work that nobody waits for any more does not keep the process.
+    runtime.shutdown_background();
+    served
 }
 
 async fn open(config: &Config) -> anyhow::Result<Store> {

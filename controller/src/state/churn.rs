@@ -268,3 +268,15 @@ impl State {
 
 /// Reports of the last steps have so long to arrive before a job without instances is over.
 const SETTLE: Micros = 3_000_000;
+
+/// What a submission's churn means.
+pub fn schedule(churn: &str, seed: u64) -> Result<Schedule, String> {
+    use splay_protocol::churn::{Script, Settings, Trace, expand};
+    let wrong = |error: splay_protocol::churn::SourceError| format!("churn {error}");
+    if Trace::is_trace(churn) {
+        return Ok(Trace::parse(churn).map_err(wrong)?.schedule());
+    }
+    let script = Script::parse(churn).map_err(wrong)?;
+    let settings = Settings { seed: script.seed.or(Some(seed)), ..Settings::default() };
+    Ok(expand(&script, &settings).map_err(wrong)?.trace.schedule())
+}

@@ -11,9 +11,15 @@ use super::*;
 const ATTEMPTS: u32 = 5;
 
 impl State {
-    pub(super) fn submit(&mut self, now: Micros, mut spec: JobSpec) -> Result<(), Rejected> {
+    pub(super) fn submit(
+        &mut self,
+        now: Micros,
+        mut spec: JobSpec,
+        churn: Option<Schedule>,
+    ) -> Result<(), Rejected> {
         let churn = match &spec.submission.churn {
-            Some(text) => Some(schedule(text, spec.seed).map_err(Rejected::Submission)?),
+            Some(text) if churn.is_none() => Some(schedule(text, spec.seed).map_err(Rejected::Submission)?),
+            Some(_) => churn,
             None => None,
         };
         if let Some(earlier) = &spec.submission.same_nodes_as {

@@ -21,6 +21,7 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use churn::schedule;
 pub use finished::FinishedJob;
 pub use job::{Host, HostPhase, Job, JobSpec, Live, NativeBuild, Repair, Seat};
 pub use live::Telling;
@@ -107,8 +108,8 @@ pub enum Event {
     Report(String, Report),
     /// It lacks files.
     NeedFiles(String, String, Vec<String>),
-    /// A user submits.
-    Submit(Box<JobSpec>),
+    /// A user submits. What the churn means may be known already: it takes time to find out.
+    Submit(Box<JobSpec>, Option<Schedule>),
     /// A user ends a job.
     Kill {
         /// Which.
@@ -311,7 +312,7 @@ impl State {
             Event::Status(splayd, status) => self.status(now, &splayd, status),
             Event::Report(splayd, report) => self.report(now, &splayd, report),
             Event::NeedFiles(splayd, job, digests) => self.need_files(&splayd, &job, digests),
-            Event::Submit(spec) => self.submit(now, *spec),
+            Event::Submit(spec, churn) => self.submit(now, *spec, churn),
             Event::Kill { job, reason, grace_us } => self.kill(now, &job, &reason, grace_us),
             Event::Remove { job, why } => self.remove_kept(now, &job, &why),
             Event::Revoke(splayd) => self.revoke(now, &splayd),
@@ -481,16 +482,4 @@ impl State {
         let ids: Vec<String> = self.queue.iter().map(|(_, id)| id.clone()).collect();
         ids.iter().for_each(|id| self.review(now, id));
     }
-}
-
-/// What a submission's churn means.
-pub fn schedule(churn: &str, seed: u64) -> Result<Schedule, String> {
-    use splay_protocol::churn::{Script, Settings, Trace, expand};
-    let wrong = |error: splay_protocol::churn::SourceError| format!("churn {error}");
-    if Trace::is_trace(churn) {
-        return Ok(Trace::parse(churn).map_err(wrong)?.schedule());
-    }
-    let script = Script::parse(churn).map_err(wrong)?;
-    let settings = Settings { seed: script.seed.or(Some(seed)), ..Settings::default() };
-    Ok(expand(&script, &settings).map_err(wrong)?.trace.schedule())
 }

@@ -191,7 +191,7 @@ impl World {
 
     fn submit(&mut self, id: &str, submission: Submission) {
         let spec = JobSpec { submitted_us: self.now, ..spec(id, submission) };
-        self.apply(Input::Submit(Box::new(spec)));
+        self.apply(Input::Submit(Box::new(spec), None));
     }
 
     fn finish(&mut self, id: &str) {
