@@ -86,9 +86,10 @@ impl From<Rejected> for Fault {
 }
 
 impl Sessions {
-    /// Serves one connection to its end.
-    pub async fn serve(self, mut socket: WebSocket, peer: IpAddr) {
-        let result = match self.greet(&mut socket, peer).await {
+    /// Serves one connection to its end. `shown`: the splayd sees the certificate of another controller,
+    /// which passes all on.
+    pub async fn serve(self, mut socket: WebSocket, peer: IpAddr, shown: Option<Vec<u8>>) {
+        let result = match self.greet(&mut socket, peer, shown.as_deref()).await {
             Ok((splayd, number, queue)) => {
                 let result = self.carry(&mut socket, &splayd, queue).await;
                 self.hub.closed(splayd.clone(), number).await;
@@ -118,6 +119,7 @@ impl Sessions {
         &self,
         socket: &mut WebSocket,
         peer: IpAddr,
+        shown: Option<&[u8]>,
     ) -> Result<(String, u64, mpsc::Receiver<Outgoing>), Fault> {
         let nonce: [u8; 32] = rand::random();
         let challenge = Challenge { version: VERSION, nonce: ByteBuf::from(nonce.to_vec()) };
@@ -133,7 +135,7 @@ impl Sessions {
             let text = format!("the splayd speaks version {}, this controller {VERSION}", hello.version);
             return Err(refused(RefusedCode::Version, text));
         }
-        self.check_signature(&nonce, &hello)?;
+        self.check_signature(&nonce, &hello, shown)?;
         check_info(&hello)?;
         let key = hex::encode(&*hello.key);
         let known = self.store.splayd_by_key(&key).await?;
@@ -166,11 +168,11 @@ impl Sessions {
         Ok((splayd, number, outgoing))
     }
 
-    fn check_signature(&self, nonce: &[u8], hello: &Hello) -> Result<(), Fault> {
+    fn check_signature(&self, nonce: &[u8], hello: &Hello, shown: Option<&[u8]>) -> Result<(), Fault> {
         let key = UnparsedPublicKey::new(&ED25519, &*hello.key);
         let fits =
             |certificate: &[u8]| key.verify(&signed_text(nonce, certificate), &hello.signature).is_ok();
-        if fits(&self.certificate) || (self.by_roots && fits(&[])) {
+        if fits(shown.unwrap_or(&self.certificate)) || (self.by_roots && fits(&[])) {
             return Ok(());
         }
         Err(refused(
@@ -236,6 +238,7 @@ impl Sessions {
                     None => return Err(refused(RefusedCode::Busy, "too many messages wait")),
                     Some(Outgoing::Message(message)) => send(socket, encode(&*message)).await?,
                     Some(Outgoing::Nodes(head, positions)) => send(socket, encode_nodes(&head, &positions)).await?,
+                    Some(Outgoing::Encoded(bytes)) => send(socket, bytes.to_vec()).await?,
                     Some(Outgoing::Files(digests)) => self.send_files(socket, digests).await?,
                     Some(Outgoing::Close(code, reason)) => return Err(refused(code, reason)),
                 },

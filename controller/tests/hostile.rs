@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::SinkExt as _;
 use harness::client::connect;
-use harness::splayd::{Identity, Socket, batch, hear, say};
+use harness::identity::{Identity, Socket, hear, say};
+use harness::splayd::batch;
 use harness::{Controller, FakeSplayd, Life, config, job, until};
 use hyper::Method;
 use serde_bytes::ByteBuf;
@@ -93,7 +94,7 @@ impl Puppet {
 fn ended(job: &str, position: u32, ending: Ending) -> Event {
     let usage = UsageTotals::default();
     let (job, detail) = (job.to_owned(), "x".repeat(1 << 20));
-    Event::Ended(InstanceEnded { job, position, ending, detail, usage, step: 0, planned_us: 0 })
+    Event::Ended(InstanceEnded { job, position, ending, detail, usage, step: 0, planned_us: 0, acted_us: 0 })
 }
 
 fn result(job: &str, position: u32, path: &str) -> Event {

@@ -123,11 +123,26 @@ impl Host {
 
     /// A session is open.
     pub fn welcome(&mut self, welcome: Welcome) {
-        self.settings = welcome.settings;
+        self.set(welcome.settings);
         self.next_status = Instant::now();
         for (id, job) in &self.jobs {
             self.need_files(id, job);
         }
+    }
+
+    /// Takes settings over; what is running follows them.
+    fn set(&mut self, settings: Settings) {
+        let changed = settings.blacklist != self.settings.blacklist;
+        self.settings = settings;
+        let hosts = self.blacklist();
+        for job in self.jobs.values_mut().filter(|_| changed) {
+            job.blacklist(hosts.clone());
+        }
+    }
+
+    /// Hosts no instance may contact: this splayd's and the controller's.
+    fn blacklist(&self) -> Vec<String> {
+        self.config.blacklist.iter().chain(&self.settings.blacklist).cloned().collect()
     }
 
     /// An order of the controller.
@@ -136,10 +151,17 @@ impl Host {
             ToSplayd::Deploy(order) => self.deploy(order),
             ToSplayd::File(part) => self.file(&part),
             ToSplayd::Nodes(nodes) => self.with_job(&nodes.job.clone(), |_, job| job.nodes(nodes)),
+            ToSplayd::Live(live) => self.with_job(&live.job.clone(), |_, job| job.live(live)),
             ToSplayd::Load(load) => self.load(&load.job),
             ToSplayd::Start(start) => self.with_job(&start.job.clone(), |host, job| {
                 let local = host.shared.clock().to_local(start.at_us);
                 job.start(start, local);
+                // Until now they were in reserve.
+                for seat in job.unused_seats() {
+                    if let Some(port) = job.seats.remove(&seat) {
+                        host.ports.release(port);
+                    }
+                }
             }),
             ToSplayd::Agenda(agenda) => self.with_job(&agenda.job.clone(), |host, job| {
                 let clock = host.shared.clock();
@@ -149,7 +171,7 @@ impl Host {
                 job.stop(Duration::from_millis(stop.grace_ms), &stop.reason);
             }),
             ToSplayd::Forget(forget) => self.with_job(&forget.job, |_, job| job.forget()),
-            ToSplayd::Settings(settings) => self.settings = settings,
+            ToSplayd::Settings(settings) => self.set(settings),
             ToSplayd::Challenge(_)
             | ToSplayd::Welcome(_)
             | ToSplayd::Refused(_)

@@ -14,9 +14,9 @@ use splay_protocol::api::{
 };
 
 use super::{Answer, ApiError, App, Caller, In, Params};
+use crate::front::Peer;
 use crate::hub::now_us;
 use crate::secrets::{hash_password, random_id, random_secret, verify_password};
-use crate::server::Peer;
 use crate::store::{Store, StoreError, TokenKind, UserRow, hash_secret};
 
 /// A login is good for so long.

@@ -10,7 +10,6 @@ mod splayds;
 mod submit;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -29,9 +28,10 @@ use splay_protocol::api::{AuditEntry, ErrorCode, Health, JobState, Role, SplaydS
 use splay_protocol::session::{MAX_MESSAGE_BYTES, PATH, Settings};
 use tokio::sync::Semaphore;
 
+use crate::front::{Peer, Shown};
 use crate::hub::{Hub, now_us};
+use crate::keeping::ResultRules;
 use crate::secrets::random_id;
-use crate::server::Peer;
 use crate::session::Sessions;
 use crate::store::{Store, hash_secret};
 
@@ -44,7 +44,7 @@ pub struct Limits {
     /// Most bytes of a submission.
     pub upload_bytes: usize,
     /// Where result files are.
-    pub results: PathBuf,
+    pub results: ResultRules,
     /// How splayds reach the controller.
     pub url: String,
     /// SHA-256 of the certificate, for join tokens; empty: by the system's roots.
@@ -183,6 +183,7 @@ pub fn router(app: App, limit: Duration) -> Router {
         .route("/audit", get(accounts::audit))
         .route("/splayds", get(splayds::list))
         .route("/splayds/{id}", get(splayds::one).patch(splayds::change))
+        .route("/splayds/{id}/availability", get(splayds::availability))
         .route("/splayds/{id}/revoke", post(splayds::revoke))
         .route("/blacklist", get(splayds::blacklist).put(splayds::set_blacklist))
         .route("/native", get(splayds::native).post(splayds::add_native).layer(large.clone()))
@@ -213,13 +214,14 @@ pub fn router(app: App, limit: Duration) -> Router {
 async fn session(
     State(app): State<Arc<App>>,
     Extension(Peer(peer)): Extension<Peer>,
+    shown: Option<Extension<Shown>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let sessions = app.sessions.clone();
     upgrade
         .max_message_size(MAX_MESSAGE_BYTES)
         .max_frame_size(MAX_MESSAGE_BYTES)
-        .on_upgrade(move |socket| sessions.serve(socket, peer))
+        .on_upgrade(move |socket| sessions.serve(socket, peer, shown.map(|Extension(Shown(digest))| digest)))
 }
 
 /// Figures for `/health` and `/metrics`.
@@ -243,14 +245,20 @@ async fn figures(app: &App) -> Answer<Figures> {
             }
             figures.used += u64::from(splayd.used);
         }
-        for job in state.jobs().values() {
+        // One whose logs were removed is counted among those that are over.
+        for job in state.jobs().values().filter(|job| job.live.removed_us.is_none()) {
             *figures.jobs.entry(job.live.state).or_default() += 1;
             figures.log_lines += job.live.logs.lines;
             figures.log_bytes += job.live.logs.stored_bytes;
         }
         figures
     };
-    Ok(app.hub.ask(look).await?)
+    let mut figures = app.hub.ask(look).await?;
+    let over = app.store.finished_figures().await?;
+    figures.log_lines += over.log_lines;
+    figures.log_bytes += over.log_bytes;
+    over.states.into_iter().for_each(|(state, count)| *figures.jobs.entry(state).or_default() += count);
+    Ok(figures)
 }
 
 async fn health(State(app): State<Arc<App>>) -> Answer<Json<Health>> {

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
-use splay_protocol::api::{Blacklist, ChangeSplayd, NativeLib, NewNativeLib, Splayd};
+use splay_protocol::api::{Blacklist, ChangeSplayd, NativeLib, NewNativeLib, Splayd, SplaydChange};
 use splay_protocol::session::Settings;
 
 use super::{Answer, ApiError, App, Caller, In};
@@ -39,6 +39,19 @@ pub async fn one(
     Path(id): Path<String>,
 ) -> Answer<Json<Splayd>> {
     view(&app, &id).await
+}
+
+/// Times told of a splayd.
+const MOST_CHANGES: u32 = 10_000;
+
+pub async fn availability(
+    State(app): State<Arc<App>>,
+    _caller: Caller,
+    Path(id): Path<String>,
+) -> Answer<Json<Vec<SplaydChange>>> {
+    // There is such a splayd.
+    let _ = view(&app, &id).await?;
+    Ok(Json(app.store.availability(&id, MOST_CHANGES).await?))
 }
 
 pub async fn change(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{FromRequest as _, Multipart, Path, Request, State};
@@ -11,15 +12,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 use splay_protocol::Submission;
-use splay_protocol::api::{FileInfo, Submit, Submitted};
+use splay_protocol::api::{ErrorCode, FileInfo, Submit, Submitted};
+use splay_protocol::churn::Schedule;
 
 use super::{Answer, ApiError, App, Caller, In};
 use crate::hub::{now_us, safe_path};
 use crate::secrets::random_id;
-use crate::state::{Event, JobSpec, NativeBuild};
+use crate::state::{Event, JobSpec, NativeBuild, schedule};
 
 /// Most instances of a job.
 const MAX_INSTANCES: u32 = 100_000;
+
+/// A churn script has to be carried out within this.
+const EXPANSION: Duration = Duration::from_secs(20);
 
 /// Most files of a job.
 const MAX_FILES: usize = 10_000;
@@ -63,9 +68,28 @@ async fn accept(
 ) -> Answer<(StatusCode, Json<Submitted>)> {
     let (id, seed) = (spec.id.clone(), spec.seed.to_string());
     let detail = format!("{} x {}", spec.submission.instances, spec.submission.name);
-    app.hub.apply(Event::Submit(Box::new(spec))).await??;
+    let churn = carried_out(&spec).await?;
+    app.hub.apply(Event::Submit(Box::new(spec), churn)).await??;
     app.audit(caller, action, &id, &detail).await?;
     Ok((StatusCode::CREATED, Json(Submitted { id, seed })))
+}
+
+/// What the churn of a job means. That may take a while, in which nobody else has to wait.
+async fn carried_out(spec: &JobSpec) -> Answer<Option<Schedule>> {
+    let Some(text) = spec.submission.churn.clone() else { return Ok(None) };
+    let seed = spec.seed;
+    let expanding = tokio::task::spawn_blocking(move || schedule(&text, seed));
+    let expanded = tokio::time::timeout(EXPANSION, expanding).await;
+    let took =
+        |_| ApiError::bad(format!("churn: takes more than {} s to be carried out", EXPANSION.as_secs()));
+    let failed = |_| ApiError::new(ErrorCode::Internal, "churn: could not be carried out");
+    let churn = expanded.map_err(took)?.map_err(failed)?.map_err(ApiError::bad)?;
+    match churn.nodes() {
+        nodes if nodes > MAX_INSTANCES => {
+            Err(ApiError::bad(format!("churn: needs {nodes} instances; {MAX_INSTANCES} are allowed")))
+        }
+        _ => Ok(Some(churn)),
+    }
 }
 
 /// The same job again: a new identifier, and a new seed unless it asked for one.
@@ -96,7 +120,7 @@ async fn read_form(mut form: Multipart) -> Answer<(Submit, Vec<(String, Vec<u8>)
             Some("job") => {
                 let bytes = field.bytes().await.map_err(wrong)?;
                 let job: Submit =
-                    serde_json::from_slice(&bytes).map_err(|error| ApiError::bad(format!("job: {error}")))?;
+                    super::error::parsed(&bytes).map_err(|error| ApiError::bad(format!("job: {error}")))?;
                 if !job.files.is_empty() {
                     return Err(ApiError::bad("job: in a form, files are parts named `file`"));
                 }
@@ -129,7 +153,7 @@ async fn check(app: &App, caller: &Caller, submit: Submit, files: &[(String, Vec
     let total: usize = files.iter().map(|(_, data)| data.len()).sum();
     if files.len() > MAX_FILES || total > app.limits.upload_bytes {
         return Err(ApiError::new(
-            splay_protocol::api::ErrorCode::TooLarge,
+            ErrorCode::TooLarge,
             format!(
                 "files: {} of {total} bytes; {MAX_FILES} of {} bytes are taken",
                 files.len(),
@@ -170,6 +194,14 @@ async fn check(app: &App, caller: &Caller, submit: Submit, files: &[(String, Vec
             bytes: build.bytes,
         }));
     }
+    let earlier = match &submission.same_nodes_as {
+        Some(id) => {
+            // Of a job that one may see.
+            super::jobs::spec(app, caller, id).await?;
+            super::jobs::look(app, id, |_, job| job.who_hosts()).await?.unwrap_or_default()
+        }
+        None => Vec::new(),
+    };
     let info = |(path, data): &(String, Vec<u8>)| FileInfo {
         path: path.clone(),
         bytes: data.len() as u64,
@@ -184,6 +216,7 @@ async fn check(app: &App, caller: &Caller, submit: Submit, files: &[(String, Vec
         files: files.iter().map(info).collect(),
         native,
         submitted_us: now_us(),
+        earlier,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Splayds come, go and come back: what they host is compared with what they should.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use splay_protocol::api::JobState;
 use splay_protocol::session::{JobRef, Phase, ToSplayd};
@@ -25,6 +25,7 @@ impl State {
         }
         if splayd.state != SplaydState::Online {
             splayd.record.since_us = now;
+            self.actions.push(Action::Availability(id.to_owned(), now, SplaydState::Online));
         }
         splayd.state = SplaydState::Online;
         splayd.record.info = info;
@@ -109,10 +110,11 @@ impl State {
             return;
         }
         // Under churn the list may have changed while it was away.
-        if there.phase < Phase::Listed || churn {
-            self.send_lists(id, Some(splayd));
+        let only = BTreeSet::from([splayd.to_owned()]);
+        if there.phase < Phase::Running || churn {
+            self.send_lists(id, Some(&only));
         }
-        if there.phase < Phase::Loaded {
+        if there.phase < Phase::Running {
             self.send(splayd, ToSplayd::Load(JobRef { job: id.to_owned() }));
         }
         if started && there.phase < Phase::Running {
@@ -121,6 +123,7 @@ impl State {
         if churn {
             self.resend_agenda(id, splayd, there.last_step);
         }
+        self.tell_live_to(id, splayd);
     }
 
     pub(super) fn disconnected(&mut self, now: Micros, id: &str) -> Result<(), Rejected> {
@@ -128,8 +131,15 @@ impl State {
         if splayd.state == SplaydState::Online {
             splayd.state = SplaydState::Offline;
             splayd.record.since_us = now;
+            self.actions.push(Action::Availability(id.to_owned(), now, SplaydState::Offline));
             self.changed.splayds.insert(id.to_owned());
             self.wake(now + self.timing.offline_grace, Timer::Splayd(id.to_owned()));
+            for job in self.hosting.get(id).cloned().unwrap_or_default() {
+                let state = self.jobs.get(&job).map(|job| job.live.state);
+                if matches!(state, Some(JobState::Deploying | JobState::Loading)) {
+                    self.wake(now + self.timing.absent, Timer::Job(job));
+                }
+            }
         }
         Ok(())
     }
@@ -142,6 +152,7 @@ impl State {
             return;
         }
         splayd.state = SplaydState::Lost;
+        self.actions.push(Action::Availability(id.to_owned(), now, SplaydState::Lost));
         self.changed.splayds.insert(id.to_owned());
         self.lose_all(now, id, &format!("it was offline for more than {} s", grace / 1_000_000));
     }
@@ -195,6 +206,7 @@ impl State {
         splayd.record.revoked = true;
         splayd.record.since_us = now;
         splayd.state = SplaydState::Revoked;
+        self.actions.push(Action::Availability(id.to_owned(), now, SplaydState::Revoked));
         self.changed.splayds.insert(id.to_owned());
         self.actions.push(Action::Close(
             id.to_owned(),

@@ -3,8 +3,8 @@
 
 pub mod api;
 pub mod churn;
-pub mod faults;
 pub mod errno;
+pub mod faults;
 pub mod job;
 pub mod join;
 pub mod limits;

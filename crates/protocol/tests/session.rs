@@ -58,6 +58,15 @@ fn a_job_order_is_golden() {
 }
 
 #[test]
+fn who_is_there_is_golden() {
+    let live = LiveNodes::new("j1".into(), 3, [1, 2, 3, 7]);
+    assert_eq!(text(&ToSplayd::Live(live)), "d4:lived3:job2:j16:numberi3e2:uplli1ei3eeli7ei7eeeee");
+    // What no honest controller says does no harm.
+    let odd = LiveNodes { job: "j1".into(), number: 1, up: vec![(0, 2), (9, 4), (5, u32::MAX)] };
+    assert_eq!(odd.positions(6), [1, 2, 5, 6]);
+}
+
+#[test]
 fn reports_are_golden() {
     let report = ToController::Report(Report {
         sequence: 7,
@@ -130,6 +139,14 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         let _ = decode::<ToController>(&bytes);
+    }
+
+    #[test]
+    fn positions_come_back(positions in prop::collection::btree_set(1u32..5000, 0..200)) {
+        let positions: Vec<u32> = positions.into_iter().collect();
+        let live = LiveNodes::new("j".into(), 0, positions.iter().copied());
+        prop_assert!(live.up.len() <= positions.len());
+        prop_assert_eq!(live.positions(5000), positions);
     }
 
     #[test]

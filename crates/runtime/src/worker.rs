@@ -265,6 +265,15 @@ impl Worker {
         }
     }
 
+    /// Sets the hosts that an instance in a sandbox may not contact from now on. Connections that are
+    /// open stay open.
+    pub fn set_blacklist(&self, number: InstanceNumber, hosts: &[String]) {
+        let seat = self.by_number.get(&number).map(|&seat| &self.seats[seat as usize]);
+        if let Some(instance) = seat.and_then(|seat| seat.instance.as_ref()) {
+            instance.set_blacklist(hosts.to_vec());
+        }
+    }
+
     /// Whether an instance has started and has not ended.
     pub fn is_live(&self, number: InstanceNumber) -> bool {
         self.by_number.contains_key(&number)
@@ -289,6 +298,12 @@ impl Worker {
     /// Runs what is ready; if nothing is, waits for something, at most until `until`
     /// (the driver's time).
     pub fn step(&mut self, until: Option<Duration>) -> io::Result<Step> {
+        self.step_until(|| until)
+    }
+
+    /// The same; until when to wait is asked for when what was ready has run, since that may have
+    /// given its host something to do by a certain time.
+    pub fn step_until(&mut self, until: impl FnOnce() -> Option<Duration>) -> io::Result<Step> {
         if self.live == 0 {
             return Ok(Step::Empty);
         }
@@ -302,7 +317,7 @@ impl Worker {
         let wait_until = if self.runnable.is_empty() {
             self.prune_deadlines();
             let next = self.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
-            match (next, until) {
+            match (next, until()) {
                 (Some(next), Some(until)) => Some(next.min(until)),
                 (next, until) => next.or(until),
             }

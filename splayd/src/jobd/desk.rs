@@ -23,6 +23,8 @@ pub struct Cause {
     pub detail: String,
     pub step: u64,
     pub planned_us: u64,
+    /// When it was carried out.
+    pub acted_us: u64,
 }
 
 /// One life of an instance.
@@ -165,6 +167,7 @@ impl Desk {
             usage: UsageTotals::default(),
             step: 0,
             planned_us: 0,
+            acted_us: 0,
             life: 0,
             unstarted: 1,
         }));
@@ -196,8 +199,14 @@ impl Desk {
             return;
         }
         let unstarted = !life.released && reason == EndReason::Stopped;
-        let plain = |ending, detail: &str| (ending, detail.to_owned(), 0, 0);
-        let (ending, detail, step, planned_us) = match reason {
+        let plain = |ending, detail: &str| Cause {
+            ending,
+            detail: detail.to_owned(),
+            step: 0,
+            planned_us: 0,
+            acted_us: 0,
+        };
+        let Cause { ending, detail, step, planned_us, acted_us } = match reason {
             EndReason::Finished | EndReason::Exit(0) => plain(Ending::Finished, ""),
             EndReason::Exit(code) => plain(Ending::ExitCode, &format!("exit code {code}")),
             EndReason::Error(error) => {
@@ -211,7 +220,7 @@ impl Desk {
                 plain(Ending::Limit, &format!("max_memory_bytes {allowed}: all used"))
             }
             EndReason::Stopped => match life.cause {
-                Some(cause) => (cause.ending, cause.detail, cause.step, cause.planned_us),
+                Some(cause) => cause,
                 None => plain(Ending::Stopped, ""),
             },
         };
@@ -224,6 +233,7 @@ impl Desk {
             usage: totals(usage),
             step,
             planned_us,
+            acted_us,
             life: life.number,
             unstarted: unstarted.into(),
         }));

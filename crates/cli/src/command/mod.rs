@@ -1,6 +1,7 @@
 //! The command line: which commands there are, and which file runs each.
 
 mod attach;
+mod audit;
 mod blacklist;
 mod check;
 mod churn;
@@ -112,6 +113,7 @@ enum Command {
     Users(users::UsersArgs),
     Tokens(tokens::TokensArgs),
     JoinTokens(tokens::JoinTokensArgs),
+    Audit(audit::AuditArgs),
     Blacklist(blacklist::BlacklistArgs),
     Libs(libs::LibsArgs),
     Completions(completions::CompletionsArgs),
@@ -166,6 +168,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Users(args) => users::execute(args),
         Command::Tokens(args) => tokens::execute(args),
         Command::JoinTokens(args) => tokens::join(args),
+        Command::Audit(args) => audit::execute(args),
         Command::Blacklist(args) => blacklist::execute(args),
         Command::Libs(args) => libs::execute(args),
         Command::Completions(args) => completions::execute(args),

@@ -24,8 +24,12 @@ pub enum ToSplayd {
     Deploy(JobOrder),
     /// A piece of a file asked for by [`super::ToController::NeedFiles`].
     File(FilePart),
-    /// Who is in the job. Comes before `Load`.
+    /// Who is in the job. Comes before `Load`; comes again when an instance has moved to another
+    /// splayd, or when this one hosts more of the job.
     Nodes(JobNodes),
+    /// Which of the job's nodes are there, when that has changed: what running instances are told
+    /// by `job.nodes()` and `job.get_live_nodes()`.
+    Live(LiveNodes),
     /// Start the job's worker and load its instances, but run nothing: [`super::Event::Ready`].
     Load(JobRef),
     /// Run the loaded instances, all at the same instant.
@@ -199,6 +203,36 @@ pub struct JobNodes {
     pub list_type: ListType,
     /// Longest list; 0: all.
     pub list_size: u32,
+}
+
+/// Which nodes of a job are there. Always the whole truth, so that a later one replaces those before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveNodes {
+    /// Identifier of the job.
+    pub job: String,
+    /// Rises with every change; random lists of different numbers differ.
+    pub number: u64,
+    /// Positions that are there, as the first and the last of runs of them, in their order.
+    pub up: Vec<(u32, u32)>,
+}
+
+impl LiveNodes {
+    /// Of positions in their order.
+    pub fn new(job: String, number: u64, positions: impl IntoIterator<Item = u32>) -> LiveNodes {
+        let mut up: Vec<(u32, u32)> = Vec::new();
+        for position in positions {
+            match up.last_mut() {
+                Some((_, last)) if last.checked_add(1) == Some(position) => *last = position,
+                _ => up.push((position, position)),
+            }
+        }
+        LiveNodes { job, number, up }
+    }
+
+    /// The positions, none above `total`.
+    pub fn positions(&self, total: u32) -> Vec<u32> {
+        self.up.iter().flat_map(|&(first, last)| first.max(1)..=last.min(total)).collect()
+    }
 }
 
 /// The start barrier's second half.

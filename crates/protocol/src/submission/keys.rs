@@ -65,7 +65,7 @@ pub const KEYS: &[Key] = &[
         "scheduled_at",
         "at",
         "TIME",
-        "Start then: seconds since 1970, 18:30:00, 2026-03-01 18:30, or 2026-03-01T18:30:00Z",
+        "Start then: seconds since 1970, 18:30:00, +2h, 2026-03-01 18:30, or 2026-03-01T18:30:00Z",
     ),
     one("strict", "strict", "", "Start at once (or at --at), or be refused instead of queueing"),
     one("queue_timeout", "queue-timeout", "TIME", "Give up when queued for longer [default: 1h]"),
