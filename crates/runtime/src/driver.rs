@@ -48,6 +48,17 @@ pub enum Watch {
     Readable,
 }
 
+/// Who an owner is, for a driver that shapes what its owners send and receive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tenant {
+    /// Position of the instance in its job; 0: it has none.
+    pub position: u32,
+    /// Payload bytes sent a second; 0: no limit.
+    pub send_bytes_per_second: u64,
+    /// Payload bytes received a second; 0: no limit.
+    pub receive_bytes_per_second: u64,
+}
+
 /// What a socket is ready for at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Readiness {
@@ -175,6 +186,17 @@ pub enum Wake {
         /// Answer or error text.
         answer: Result<Resolved, String>,
     },
+    /// A limit of rates has made an owner wait, or has dropped one of its datagrams.
+    Limit {
+        /// Whom.
+        owner: Owner,
+        /// Name of the limit: a field of [`splay_protocol::Limits`].
+        limit: &'static str,
+        /// What is allowed.
+        allowed: u64,
+        /// The same with what had to wait.
+        reached: u64,
+    },
     /// Another thread asked the worker to look at its commands.
     External,
 }
@@ -194,6 +216,20 @@ pub trait Driver {
     /// Whether time is virtual: everything a program can find out must then follow from the
     /// driver's seed and the program alone.
     fn is_virtual(&self) -> bool {
+        false
+    }
+
+    /// Processor time that this thread has used, or the next best.
+    fn processor_time(&self) -> Duration {
+        self.now()
+    }
+
+    /// Tells who an owner is, before it opens anything.
+    fn admit(&mut self, _owner: Owner, _tenant: &Tenant) {}
+
+    /// Whether something that was sent is still on its way within the driver, so that it has to be
+    /// polled even for owners that are gone.
+    fn owes(&self) -> bool {
         false
     }
 

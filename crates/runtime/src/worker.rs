@@ -14,8 +14,9 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use splay_protocol::Node;
 
-use crate::driver::{Driver, Owner, Wake};
-use crate::host::{EndReason, InstanceConfig, InstanceNumber, Report, Usage, WorkerConfig};
+use crate::driver::{Driver, Owner, Tenant, Wake};
+use crate::host::{EndReason, InstanceConfig, InstanceNumber, Mode, Report, Usage, WorkerConfig};
+use crate::scheduler::share::Share;
 pub use crate::vm::{Beat, Pulse};
 use crate::vm::{Instance, Next, Totals, Watchdog};
 
@@ -45,6 +46,8 @@ struct Seat {
     deadline: Option<Duration>,
     /// Its processor is busy until then, see [`Worker::charge_resumes`].
     busy_until: Duration,
+    /// Its share of the processor, if that is limited.
+    share: Option<Box<Share>>,
 }
 
 /// Runs instances over one driver, on one OS thread.
@@ -141,6 +144,8 @@ impl Worker {
 
     fn open(&mut self, number: InstanceNumber, config: InstanceConfig) -> Option<u32> {
         let owner = Owner(self.seats.len() as u32);
+        let (tenant, cpu_permille) = tenant(&config);
+        self.driver.borrow_mut().admit(owner, &tenant);
         let opened = Instance::open(
             number,
             owner,
@@ -159,6 +164,7 @@ impl Worker {
                     unstarted: false,
                     deadline: None,
                     busy_until: Duration::ZERO,
+                    share: Share::new(cpu_permille).map(Box::new),
                 });
                 self.by_number.insert(number, owner.0);
                 self.live += 1;
@@ -229,14 +235,14 @@ impl Worker {
     /// (the driver's time).
     pub fn step(&mut self, until: Option<Duration>) -> io::Result<Step> {
         if self.live == 0 {
-            return Ok(Step::Empty);
+            return self.see_off(until);
         }
         for _ in 0..TURNS_PER_LOOK {
             let Some(seat) = self.runnable.pop_front() else { break };
             self.turn(seat);
         }
         if self.live == 0 {
-            return Ok(Step::Empty);
+            return self.see_off(until);
         }
         let wait_until = if self.runnable.is_empty() {
             self.prune_deadlines();
@@ -256,7 +262,7 @@ impl Worker {
         let mut woken = false;
         for wake in wakes.drain(..) {
             match &wake {
-                Wake::Socket { owner, .. } | Wake::Resolved { owner, .. } => {
+                Wake::Socket { owner, .. } | Wake::Resolved { owner, .. } | Wake::Limit { owner, .. } => {
                     let seat = owner.0;
                     self.hand_over(Some(seat));
                     if let Some(instance) = &self.seats[seat as usize].instance {
@@ -274,6 +280,18 @@ impl Worker {
             (false, true) => Step::Idle,
             (false, false) => Step::Progress,
         })
+    }
+
+    /// Without instances: what they sent may still be on its way.
+    fn see_off(&mut self, until: Option<Duration>) -> io::Result<Step> {
+        if !self.driver.borrow().owes() {
+            return Ok(Step::Empty);
+        }
+        self.hand_over(None);
+        let mut wakes = Vec::new();
+        self.driver.borrow_mut().poll(until, &mut wakes)?;
+        let woken = wakes.iter().any(|wake| matches!(wake, Wake::External));
+        Ok(if woken { Step::Woken } else { Step::Progress })
     }
 
     /// Runs until no instance is left or nothing can ever happen.
@@ -311,8 +329,24 @@ impl Worker {
             (self.sink.borrow_mut())(Report::Started { instance: entry.number, at });
         }
         self.pulse.begin(entry.number);
+        let before = entry.share.is_some().then(|| self.driver.borrow().processor_time());
         let mut next = instance.turn(self.since);
         self.pulse.end();
+        if let (Some(share), Some(before)) = (&mut entry.share, before) {
+            let (now, after) = {
+                let driver = self.driver.borrow();
+                (driver.now(), driver.processor_time())
+            };
+            if let Some(until) = share.charge(now, after.saturating_sub(before)) {
+                let reached = share.reached(now).max(share.permille() + 1);
+                instance.limit_met("cpu_permille", share.permille().into(), reached.into());
+                next = match next {
+                    Next::Ready => Next::At(until),
+                    Next::At(deadline) => Next::At(deadline.max(until)),
+                    other => other,
+                };
+            }
+        }
         if let Some(cost) = self.resume_cost {
             let spent = cost * u32::try_from(instance.take_resumes()).unwrap_or(u32::MAX);
             instance.charge(spent);
@@ -339,10 +373,19 @@ impl Worker {
 
     fn queue(&mut self, seat: u32) {
         let entry = &mut self.seats[seat as usize];
-        if !entry.queued && entry.instance.is_some() {
-            entry.queued = true;
-            self.runnable.push_back(seat);
+        if entry.queued || entry.instance.is_none() {
+            return;
         }
+        let rests_until = entry.share.as_ref().map_or(Duration::ZERO, |share| share.rests_until());
+        if rests_until > self.since {
+            if entry.deadline.is_none_or(|deadline| deadline > rests_until) {
+                entry.deadline = Some(rests_until);
+                self.deadlines.push(Reverse((rests_until, seat)));
+            }
+            return;
+        }
+        entry.queued = true;
+        self.runnable.push_back(seat);
     }
 
     fn prune_deadlines(&mut self) {
@@ -387,6 +430,22 @@ impl Worker {
             instance.close(reason);
             self.pulse.end();
         }
+    }
+}
+
+/// Who an instance is to the driver, and its share of the processor.
+fn tenant(config: &InstanceConfig) -> (Tenant, u32) {
+    let position = config.job.as_ref().map_or(0, |job| job.position);
+    match &config.mode {
+        Mode::Sandboxed(sandbox) => {
+            let tenant = Tenant {
+                position,
+                send_bytes_per_second: sandbox.send_bytes_per_second,
+                receive_bytes_per_second: sandbox.receive_bytes_per_second,
+            };
+            (tenant, sandbox.cpu_permille)
+        }
+        Mode::Interpreter | Mode::Hosted => (Tenant { position, ..Tenant::default() }, 0),
     }
 }
 

@@ -165,7 +165,6 @@ impl Thread {
         let limits = &setup.limits;
         let first = job.me.port;
         let sandbox = Sandbox {
-            directory: setup.lives.join(format!("{position}.{number}")),
             max_disk_bytes: limits.max_disk_bytes,
             max_files: limits.max_files,
             max_file_descriptors: limits.max_file_descriptors,
@@ -175,6 +174,10 @@ impl Thread {
             ports: Some((first, first.saturating_add(limits.ports.max(1) - 1))),
             blacklist: setup.blacklist.clone(),
             udp_drop_ratio: f64::from(limits.udp_drop_per_million) / 1e6,
+            send_bytes_per_second: limits.send_bytes_per_second,
+            receive_bytes_per_second: limits.receive_bytes_per_second,
+            cpu_permille: limits.cpu_permille,
+            ..Sandbox::new(setup.lives.join(format!("{position}.{number}")))
         };
         let config = InstanceConfig {
             program: self.hosting.program.clone(),

@@ -304,18 +304,7 @@ fn configuration(
 
 /// The limits a job gets on a testbed when it asks for nothing else; its one port is `port`.
 pub fn sandbox(directory: PathBuf, port: u16) -> Sandbox {
-    Sandbox {
-        directory,
-        max_disk_bytes: 64 << 20,
-        max_files: 1024,
-        max_file_descriptors: 1024,
-        max_send_bytes: 128 << 20,
-        max_receive_bytes: 128 << 20,
-        max_sockets: 1024,
-        ports: Some((port, port)),
-        blacklist: Vec::new(),
-        udp_drop_ratio: 0.0,
-    }
+    Sandbox { ports: Some((port, port)), ..Sandbox::new(directory) }
 }
 
 fn since_1970() -> Duration {

@@ -180,6 +180,8 @@ impl Draft {
             "max_receive_bytes" => limits.max_receive_bytes = size_or_none(value)?,
             "send_bytes_per_second" => limits.send_bytes_per_second = size_or_none(value)?,
             "receive_bytes_per_second" => limits.receive_bytes_per_second = size_or_none(value)?,
+            "job_send_bytes_per_second" => limits.job_send_bytes_per_second = size_or_none(value)?,
+            "job_receive_bytes_per_second" => limits.job_receive_bytes_per_second = size_or_none(value)?,
             "max_sockets" => limits.max_sockets = whole(value)?,
             "ports" => limits.ports = positive(whole(value)?)?,
             "slice_milliseconds" => limits.slice_milliseconds = positive(whole(value)?)?,

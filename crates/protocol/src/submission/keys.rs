@@ -142,6 +142,18 @@ pub const KEYS: &[Key] = &[
         "SIZE",
         "What an instance may receive a second [default: no limit]",
     ),
+    one(
+        "job_send_bytes_per_second",
+        "job-send-rate",
+        "SIZE",
+        "What all instances on one splayd may send a second [default: no limit]",
+    ),
+    one(
+        "job_receive_bytes_per_second",
+        "job-receive-rate",
+        "SIZE",
+        "What all instances on one splayd may receive a second [default: no limit]",
+    ),
     old(
         one(
             "max_sockets",

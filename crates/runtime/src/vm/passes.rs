@@ -215,6 +215,7 @@ impl Ctx {
                     action(self, answer);
                 }
             }
+            Wake::Limit { limit, allowed, reached, .. } => self.limit_met(limit, allowed, reached),
             Wake::External => {}
         }
     }
