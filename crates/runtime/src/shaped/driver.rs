@@ -57,7 +57,7 @@ impl ShapedDriver {
     fn signalled(&mut self, wake: Wake, now: Duration, wakes: &mut Vec<Wake>) {
         let Wake::Socket { owner, socket, readable, writable } = wake else { return wakes.push(wake) };
         let Some(Some(entry)) = self.entries.get_mut(socket.0 as usize) else { return wakes.push(wake) };
-        let lingers = entry.lingers.is_some();
+        let (lingers, entry_mode) = (entry.lingers.is_some(), entry.watch);
         match &mut entry.kind {
             Kind::Line(line) => {
                 if line.dial == Dial::Asked {
@@ -69,6 +69,13 @@ impl ShapedDriver {
                 }
                 line.blocked &= !writable;
                 line.stalled |= readable;
+                // Beyond the end of what it sent the peer may say that it hears nothing any more.
+                if line.end.is_some()
+                    && line.broken.is_none()
+                    && self.inner.option(socket, OptionName::Error).is_err()
+                {
+                    line.broken = Some(libc::EPIPE);
+                }
                 self.attend(socket, now);
             }
             Kind::Datagrams(datagrams) if datagrams.watches_inbox && !lingers => {
@@ -76,7 +83,7 @@ impl ShapedDriver {
                     self.pump(socket, now);
                 }
                 self.attend(socket, now);
-                if writable {
+                if writable && entry_mode != Some(Watch::Readable) {
                     wakes.push(Wake::Socket { owner, socket, readable: false, writable });
                 }
             }
@@ -270,7 +277,9 @@ impl Driver for ShapedDriver {
         }
         if let Some(datagrams) = self.datagrams(socket) {
             let left: Vec<_> = datagrams.out.drain().collect();
-            left.into_iter().for_each(|packet| self.emit(socket, packet.peer, &packet.bytes));
+            for packet in left {
+                self.emit(socket, packet.peer, &packet.bytes);
+            }
         }
         // What lingers has been closed before.
         if self.entries.get(socket.0 as usize).is_none_or(|entry| entry.as_ref().is_none_or(|e| e.lingers.is_none())) {
@@ -292,7 +301,10 @@ impl Driver for ShapedDriver {
     }
 
     fn local_address(&self, socket: SocketId) -> io::Result<SocketAddr> {
-        self.inner.local_address(socket)
+        match self.entries.get(socket.0 as usize).and_then(Option::as_deref) {
+            Some(entry) if entry.lingers.is_some() => Err(os(libc::EBADF)),
+            _ => self.inner.local_address(socket),
+        }
     }
 
     fn peer_address(&self, socket: SocketId) -> io::Result<SocketAddr> {
@@ -357,12 +369,21 @@ impl Driver for ShapedDriver {
     }
 
     fn watch(&mut self, socket: SocketId, mode: Watch) -> io::Result<()> {
+        let now = self.time();
         let Some(entry) = self.entry(socket) else { return self.inner.watch(socket, mode) };
-        entry.watch = Some(mode);
-        match &entry.kind {
+        let first = entry.watch.replace(mode).is_none();
+        match &mut entry.kind {
             // The system knows nothing of it yet; see `ShapedDriver::ask`.
             Kind::Line(line) if matches!(line.dial, Dial::Requested(_)) => Ok(()),
-            Kind::Line(_) => self.inner.watch(socket, Watch::Edge),
+            Kind::Line(line) => {
+                // It is watched already: what it is ready for is told here.
+                if first && line.dial == Dial::Open {
+                    line.told = false;
+                    entry.send_at = Some(now);
+                    self.plan(socket);
+                }
+                self.inner.watch(socket, Watch::Edge)
+            }
             Kind::Datagrams(datagrams) if datagrams.watches_inbox => self.inner.watch(socket, Watch::Edge),
             Kind::Plain | Kind::Datagrams(_) => self.inner.watch(socket, mode),
         }
@@ -373,11 +394,14 @@ impl Driver for ShapedDriver {
     }
 
     fn poll(&mut self, until: Option<Duration>, wakes: &mut Vec<Wake>) -> io::Result<()> {
+        let (owed, before) = (self.owes(), wakes.len());
         loop {
-            self.run_timers(self.time());
+            let now = self.time();
+            self.run_timers(now);
+            self.report_readable(now);
             wakes.append(&mut self.pending);
             let next = self.timers.peek().map(|timer| timer.0.0.saturating_sub(self.offset));
-            let limit = match (wakes.is_empty(), next, until) {
+            let limit = match (wakes.len() == before, next, until) {
                 (false, ..) => Some(Duration::ZERO),
                 (true, Some(next), Some(until)) => Some(next.min(until)),
                 (true, next, until) => next.or(until),
@@ -391,8 +415,8 @@ impl Driver for ShapedDriver {
             self.heard = heard;
             self.run_timers(now);
             wakes.append(&mut self.pending);
-            let over = until.is_some_and(|until| self.inner.now() >= until);
-            if !wakes.is_empty() || over || limit.is_none() {
+            let over = until.is_some_and(|until| self.inner.now() >= until) || owed && !self.owes();
+            if wakes.len() > before || over || limit.is_none() {
                 return Ok(());
             }
         }

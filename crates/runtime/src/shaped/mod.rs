@@ -20,7 +20,7 @@ mod stream;
 mod traffic;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
@@ -95,6 +95,8 @@ pub struct ShapedDriver {
     pairs: FxHashMap<(u32, u32), Pair>,
     timers: BinaryHeap<Reverse<(Duration, u32, u64)>>,
     stamps: u64,
+    /// UDP sockets that are reported as long as there is something to read.
+    readable: BTreeSet<SocketId>,
     lingering: usize,
     pending: Vec<Wake>,
     heard: Vec<Wake>,
@@ -126,6 +128,7 @@ impl ShapedDriver {
             pairs: FxHashMap::default(),
             timers: BinaryHeap::new(),
             stamps: 0,
+            readable: BTreeSet::new(),
             lingering: 0,
             pending: Vec::new(),
             heard: Vec::new(),
@@ -217,6 +220,23 @@ impl ShapedDriver {
         (there != here).then_some((here, there))
     }
 
+    /// Reports what can be read on sockets that are watched for as long as it can.
+    fn report_readable(&mut self, now: Duration) {
+        let (entries, pending) = (&self.entries, &mut self.pending);
+        self.readable.retain(|socket| {
+            let entry = entries.get(socket.0 as usize).and_then(Option::as_deref);
+            let Some(Entry { owner, lingers: None, kind: Kind::Datagrams(datagrams), .. }) = entry else {
+                return false;
+            };
+            let readable = datagrams.readable(now);
+            if readable {
+                let (owner, socket) = (*owner, *socket);
+                pending.push(Wake::Socket { owner, socket, readable, writable: false });
+            }
+            readable
+        });
+    }
+
     // ---- time passes --------------------------------------------------------------------
 
     fn run_timers(&mut self, now: Duration) {
@@ -270,12 +290,17 @@ impl ShapedDriver {
             }
             Kind::Datagrams(datagrams) => {
                 while let Some(packet) = datagrams.out.pop(now) {
-                    self.emit(socket, packet.peer, &packet.bytes);
+                    let refused = self.emit(socket, packet.peer, &packet.bytes);
+                    // The fate of an earlier one, which only a fixed peer tells.
+                    datagrams.error = refused.filter(|_| datagrams.peer.is_some()).or(datagrams.error);
                 }
                 gone |= lingers && datagrams.out.is_empty();
                 if !datagrams.told && datagrams.readable(now) {
                     datagrams.told = true;
                     readable = true;
+                    if entry.watch == Some(Watch::Readable) {
+                        self.readable.insert(socket);
+                    }
                 }
             }
         }
@@ -283,17 +308,18 @@ impl ShapedDriver {
             self.lingering -= 1;
             return self.inner.close(socket);
         }
+        writable &= entry.watch != Some(Watch::Readable);
         if (readable || writable) && !lingers && entry.watch.is_some() {
             self.pending.push(Wake::Socket { owner: entry.owner, socket, readable, writable });
         }
         self.put(socket, entry);
     }
 
-    /// A datagram leaves for good. One that the system does not take is lost.
-    fn emit(&mut self, socket: SocketId, peer: SocketAddr, bytes: &[u8]) {
-        if let Err(error) = self.inner.send_to(socket, bytes, peer) {
-            tracing::debug!(%peer, %error, "datagram lost");
-        }
+    /// A datagram leaves for good. One that the system does not take is lost; gives its code.
+    fn emit(&mut self, socket: SocketId, peer: SocketAddr, bytes: &[u8]) -> Option<i32> {
+        let error = self.inner.send_to(socket, bytes, peer).err()?;
+        tracing::debug!(%peer, %error, "datagram lost");
+        (error.kind() == ErrorKind::ConnectionRefused).then(|| code(&error))
     }
 
     /// A connection request arrives: the system is asked.
@@ -383,6 +409,3 @@ impl ShapedDriver {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

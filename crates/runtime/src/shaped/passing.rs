@@ -110,8 +110,11 @@ impl ShapedDriver {
         let sent = match &mut entry.kind {
             Kind::Line(line) => {
                 let net = traffic.emulation().expect("lines are between places of a network");
-                match (line.dial, line.broken.take()) {
-                    (Dial::Open, Some(code)) => return Err(os(code)),
+                match (line.dial, line.broken) {
+                    (Dial::Open, Some(code)) => {
+                        line.broken = Some(libc::EPIPE);
+                        return Err(os(code));
+                    }
                     (Dial::Open, None) if line.farewell.is_some() => return Err(os(libc::EPIPE)),
                     (Dial::Open, None) => {}
                     (Dial::Requested(_) | Dial::Asked | Dial::Answered(..), _) => return would_block(),
@@ -204,7 +207,13 @@ impl ShapedDriver {
         }
         match line.end {
             _ if taken > 0 || buffer.is_empty() => Ok(taken),
-            Some((due, error)) if due <= now && line.back.is_empty() => error.map_or(Ok(0), |code| Err(os(code))),
+            Some((due, error)) if due <= now && line.back.is_empty() => {
+                let Some(code) = error else { return Ok(0) };
+                // Told once.
+                line.end = Some((due, None));
+                line.broken = Some(libc::EPIPE);
+                Err(os(code))
+            }
             _ => would_block(),
         }
     }
