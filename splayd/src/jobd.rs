@@ -17,10 +17,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use splay_protocol::session::JobNodes;
+use splay_protocol::topology::{Topology, placement};
 use splay_protocol::{ListError, Lists};
 use splay_runtime::host::{InstanceConfig, Mode, WorkerConfig};
 use splay_runtime::program::Program;
 use splay_runtime::real::RealDriver;
+use splay_runtime::shaped::{Emulation, Traffic};
 use splay_runtime::worker::Worker;
 
 use crate::confine;
@@ -40,6 +42,8 @@ pub(crate) struct Hosting {
     pub program: Arc<Program>,
     pub lists: Lists,
     pub seed: u64,
+    /// Rates of the job and its network, if there is any.
+    pub traffic: Option<Arc<Traffic>>,
     /// Threads that still load instances.
     pub loading: AtomicUsize,
     /// Told with [`FromJobd::Ready`].
@@ -147,7 +151,36 @@ fn prepare(setup: Setup, nodes: &JobNodes, degraded: Vec<String>) -> Result<Host
     if let Some(position) = seats(nodes).find(|at| *at == 0 || *at > lists.total()) {
         return Err(format!("position {position}: the job has {} nodes", lists.total()));
     }
-    Ok(Hosting { setup, program: Arc::new(program), lists, seed, loading: AtomicUsize::new(0), degraded })
+    let traffic = traffic(&setup, nodes, seed)?;
+    let (program, loading) = (Arc::new(program), AtomicUsize::new(0));
+    Ok(Hosting { setup, program, lists, seed, traffic, loading, degraded })
+}
+
+/// What is to be kept to: rates, and the network between the instances.
+fn traffic(setup: &Setup, nodes: &JobNodes, seed: u64) -> Result<Option<Arc<Traffic>>, String> {
+    let limits = &setup.limits;
+    let emulation = match &setup.topology {
+        None => None,
+        Some(order) => {
+            let wrong = |error: &dyn std::fmt::Display| format!("topology `{}`: {error}", order.path);
+            let text = std::fs::read_to_string(setup.files.join(&order.path)).map_err(|error| wrong(&error))?;
+            let topology = Topology::parse(&text).map_err(|error| wrong(&error))?;
+            let shuffled = (order.shuffled == 1).then_some(seed);
+            let places = placement(nodes.nodes.len(), topology.places(), shuffled);
+            Some(Emulation::new(Arc::new(topology), &nodes.nodes, limits.ports, places, seed))
+        }
+    };
+    let rates = [
+        limits.send_bytes_per_second,
+        limits.receive_bytes_per_second,
+        limits.job_send_bytes_per_second,
+        limits.job_receive_bytes_per_second,
+    ];
+    let shaped = emulation.is_some() || rates.iter().any(|rate| *rate > 0);
+    Ok(shaped.then(|| {
+        let (send, receive) = (limits.job_send_bytes_per_second, limits.job_receive_bytes_per_second);
+        Arc::new(Traffic::new(send, receive, emulation))
+    }))
 }
 
 /// Has the libraries nearly every program uses compiled, which is done once per process: the first

@@ -10,7 +10,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use splay_protocol::Limits;
-use splay_protocol::session::{Ending, JobNodes, MAX_MESSAGE_BYTES, UsageTotals, decode, encode};
+use splay_protocol::session::{
+    Ending, JobNodes, MAX_MESSAGE_BYTES, TopologyOrder, UsageTotals, decode, encode,
+};
 
 use crate::confine::Confinement;
 
@@ -57,6 +59,9 @@ pub struct Setup {
     pub blacklist: Vec<String>,
     /// Threads that host instances.
     pub threads: u32,
+    /// The network that is emulated between the instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<TopologyOrder>,
     /// What the operating system is to deny.
     pub confinement: Confinement,
 }

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use splay_protocol::api::{InstanceState, JobState};
-use splay_protocol::session::{JobOrder, JobRef, Seat as SeatOrder, ShippedFile, ToSplayd, encode};
+use splay_protocol::session::{
+    JobOrder, JobRef, Seat as SeatOrder, ShippedFile, ToSplayd, TopologyOrder, encode,
+};
+use splay_protocol::submission::{PlaceOrder, TOPOLOGY_FILE};
 
 use super::*;
 
@@ -192,6 +195,10 @@ impl State {
             max_seconds: left.saturating_add(60).min(i64::MAX as u64),
             grace_ms: micros(spec.submission.grace_time) / 1000,
             churn: job.churn.is_some().into(),
+            topology: spec.submission.topology.as_ref().map(|_| TopologyOrder {
+                path: TOPOLOGY_FILE.to_owned(),
+                shuffled: (spec.submission.topology_places == PlaceOrder::Shuffled).into(),
+            }),
         };
         self.send(splayd, ToSplayd::Deploy(order));
     }

@@ -14,12 +14,15 @@ use splay_protocol::Job;
 use splay_protocol::list::Among;
 use splay_protocol::seed::instance_seed;
 use splay_protocol::session::Ending;
+use splay_runtime::driver::Driver;
 use splay_runtime::host::{InstanceConfig, Mode, Report, Sandbox, WorkerConfig};
 use splay_runtime::real::{RealDriver, Waker};
+use splay_runtime::shaped::ShapedDriver;
 use splay_runtime::worker::{Pulse, Step, Worker};
 
 use super::desk::{Cause, Desk, Life, micros};
 use super::{Hosting, Outgoing};
+use crate::clock::local_us;
 use crate::pipe::{Begin, End, FromJobd, Ready, Start, Stop};
 
 /// What a host thread is told.
@@ -97,7 +100,11 @@ pub fn start(
         let sink = Box::new(move |report: Report| heard.borrow_mut().report(report));
         let slice = Duration::from_millis(hosting.setup.limits.slice_milliseconds.into());
         let config = WorkerConfig { slice: Some(slice) };
-        let worker = Worker::new(Box::new(driver), config, sink);
+        let driver: Box<dyn Driver> = match &hosting.traffic {
+            Some(traffic) => Box::new(ShapedDriver::new(Box::new(driver), traffic.clone())),
+            None => Box::new(driver),
+        };
+        let worker = Worker::new(driver, config, sink);
         // SAFETY: asks for a number.
         let kernel_id = unsafe { libc::gettid() };
         let _ = open.send(Ok((waker, worker.pulse(), kernel_id)));
@@ -163,6 +170,10 @@ impl Thread {
         }
         let setup = &self.hosting.setup;
         let limits = &setup.limits;
+        if let Some(place) = self.hosting.traffic.as_ref().and_then(|traffic| traffic.place(position)) {
+            let said = format!("[splayd] at place {place} of the topology");
+            self.desk.borrow_mut().output.system(local_us(), position, &said);
+        }
         let first = job.me.port;
         let sandbox = Sandbox {
             max_disk_bytes: limits.max_disk_bytes,

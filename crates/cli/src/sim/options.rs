@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use splay_protocol::submission::PlaceOrder;
 use splay_runtime::host::Mode;
 use splay_runtime::program::Program;
 use splay_simulator::simulation::{Modes, SimulationConfig};
@@ -56,6 +57,8 @@ impl Options {
             grace: Duration::ZERO,
             time_limit: Some(args.time_limit),
             sandbox: args.sandbox,
+            topology: None,
+            topology_places: PlaceOrder::Ordered,
             workers: 1,
             jit: false,
             slice: Some(simulation::SLICE),

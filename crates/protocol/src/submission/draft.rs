@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use super::keys::{KEYS, Key, OBSOLETE};
-use super::{Near, Submission};
+use super::{Near, PlaceOrder, Submission};
 use crate::ListType;
 use crate::quantity::{duration, size};
 
@@ -59,6 +59,8 @@ pub struct Draft {
     pub native: Vec<String>,
     /// File that holds the churn, as it was written; [`Draft::set_churn`] gives its text.
     pub churn_file: Option<String>,
+    /// File that holds the topology, or what generates it, as it was written.
+    pub topology_file: Option<String>,
     /// Whether the number of instances was said.
     pub instances_said: bool,
 }
@@ -147,6 +149,18 @@ impl Draft {
                     self.set_churn(value.to_owned());
                 } else {
                     self.churn_file = Some(value.to_owned());
+                }
+            }
+            "topology" => {
+                let is_text = value.contains('\n');
+                asked.topology = is_text.then(|| value.to_owned());
+                self.topology_file = (!is_text).then(|| value.to_owned());
+            }
+            "topology_places" => {
+                asked.topology_places = match value.to_ascii_lowercase().as_str() {
+                    "ordered" => PlaceOrder::Ordered,
+                    "shuffled" => PlaceOrder::Shuffled,
+                    _ => return Err(format!("`{value}` is neither ordered nor shuffled")),
                 }
             }
             "list_type" => {

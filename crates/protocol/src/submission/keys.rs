@@ -52,6 +52,18 @@ pub const KEYS: &[Key] = &[
         one("churn", "churn", "FILE", "Trace or script of when instances join and leave"),
         &["scheduler_description"],
     ),
+    one(
+        "topology",
+        "topology",
+        "FILE|SPEC",
+        "Network emulated between the instances: a file, or star:latency=20ms (see `splay topology`)",
+    ),
+    one(
+        "topology_places",
+        "topology-places",
+        "ORDER",
+        "ordered: position n is at its place n; shuffled: by the seed [default: ordered]",
+    ),
     one("list_type", "list-type", "TYPE", "head: all know the first nodes; random: each knows random others"),
     one("list_size", "list-size", "K", "How many nodes an instance is told of [default: all]"),
     one("max_time", "max-time", "TIME", "The job is killed after running for so long [default: 10000s]"),

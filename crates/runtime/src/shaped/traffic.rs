@@ -40,6 +40,13 @@ impl Traffic {
         self.emulation.as_ref()
     }
 
+    /// What the place is called that an instance is at; `None`: there is no network, or it is
+    /// outside.
+    pub fn place(&self, position: u32) -> Option<String> {
+        let net = self.emulation.as_ref().filter(|net| net.knows(position))?;
+        Some(lock(&net.ways).name(net.places[position as usize - 1] as usize))
+    }
+
     pub(super) fn job(&self, direction: Direction) -> Option<MutexGuard<'_, Bucket>> {
         match direction {
             Direction::Send => self.send.as_ref().map(lock),
