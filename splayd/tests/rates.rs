@@ -74,7 +74,8 @@ end)
 /// What instances printed after a word: by position.
 fn figures(controller: &Controller, word: &str) -> BTreeMap<u32, f64> {
     let figure = |(position, _, text): (u32, _, String)| {
-        Some((position, text.strip_prefix(word)?.trim().parse().expect("a number")))
+        let figure = text.strip_prefix(word)?.strip_prefix(' ')?;
+        Some((position, figure.parse().expect("a number")))
     };
     controller.lines().into_iter().filter_map(figure).collect()
 }
@@ -202,6 +203,7 @@ events.run(function()
       print("datagrams " .. count)
     end)
     local server = assert(socket.bind("*", job.me.port))
+    for n = 1, 5 do server:accept():close() end
     local c = server:accept()
     while true do
       local line = c:receive()
@@ -220,11 +222,17 @@ events.run(function()
   else
     events.sleep(0.2)
     local to = job.nodes[1]
-    local before = misc.time()
-    local c = assert(socket.connect(to.ip, to.port))
-    print("connect " .. misc.time() - before)
-    local best = 100
+    local best, before = 100, nil
     for n = 1, 5 do
+      before = misc.time()
+      local c = assert(socket.connect(to.ip, to.port))
+      best = math.min(best, misc.time() - before)
+      c:close()
+    end
+    print("connect " .. best)
+    local c = assert(socket.connect(to.ip, to.port))
+    best = 100
+    for n = 1, 10 do
       before = misc.time()
       c:send("ping\n")
       c:receive()

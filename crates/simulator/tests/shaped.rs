@@ -82,12 +82,12 @@ fn connected(driver: &mut ShapedDriver) -> (SocketId, SocketId) {
     let server = driver.open(B, Transport::Tcp, Family::V4).unwrap();
     driver.bind(server, address(1)).unwrap();
     driver.listen(server, 10).unwrap();
-    driver.watch(server, Watch::Readable).unwrap();
     let client = driver.open(A, Transport::Tcp, Family::V4).unwrap();
     if driver.connect(client, address(1)).is_err() {
         driver.watch(client, Watch::Edge).unwrap();
         until(driver, client, |driver| driver.connect_result(client)).unwrap();
     }
+    driver.watch(server, Watch::Readable).unwrap();
     let (accepted, _) = until(driver, server, |driver| driver.accept(server)).unwrap();
     driver.watch(client, Watch::Edge).unwrap();
     driver.watch(accepted, Watch::Edge).unwrap();
@@ -221,6 +221,23 @@ fn a_dialled_connection_has_the_topologys_round_trip_in_both_directions() {
     assert_eq!(until(&mut driver, accepted, |driver| driver.recv(accepted, &mut buffer)).unwrap(), 0);
     assert_eq!(since(&driver, start), milliseconds(30));
     assert!(!driver.owes());
+}
+
+#[test]
+fn a_wait_for_ever_ends_with_what_is_on_its_way() {
+    let mut driver = world(0, 0, 0, Some("0,30\n50,0"));
+    let (client, accepted) = connected(&mut driver);
+    driver.poll(Some(Duration::ZERO), &mut Vec::new()).unwrap();
+    driver.send(accepted, b"pong").unwrap();
+    let (start, mut wakes) = (driver.now(), Vec::new());
+    driver.poll(None, &mut wakes).unwrap();
+    let readable = |wake: &Wake| matches!(wake, Wake::Socket { socket, readable: true, .. } if *socket == client);
+    assert!(wakes.iter().any(readable), "{wakes:?}");
+    assert_eq!(since(&driver, start), milliseconds(50));
+    wakes.clear();
+    assert!(driver.recv(client, &mut [0; 10]).is_ok());
+    driver.poll(None, &mut wakes).unwrap();
+    assert!(wakes.is_empty(), "nothing is on its way any more: {wakes:?}");
 }
 
 #[test]

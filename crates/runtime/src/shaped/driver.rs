@@ -408,6 +408,8 @@ impl Driver for ShapedDriver {
             };
             let mut heard = std::mem::take(&mut self.heard);
             self.inner.poll(limit, &mut heard)?;
+            // Nothing can ever happen unless something has just begun.
+            let nothing = limit.is_none() && heard.is_empty();
             let now = self.time();
             for wake in heard.drain(..) {
                 self.signalled(wake, now, wakes);
@@ -416,7 +418,7 @@ impl Driver for ShapedDriver {
             self.run_timers(now);
             wakes.append(&mut self.pending);
             let over = until.is_some_and(|until| self.inner.now() >= until) || owed && !self.owes();
-            if wakes.len() > before || over || limit.is_none() {
+            if wakes.len() > before || over || nothing {
                 return Ok(());
             }
         }
