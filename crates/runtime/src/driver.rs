@@ -233,8 +233,9 @@ pub trait Driver {
         false
     }
 
-    /// Has the readiness of an owner's sockets told no sooner than at `until`: its processor is
-    /// busy. Means something in virtual time alone.
+    /// An owner's processor is busy until then. In virtual time its sockets' readiness is told no
+    /// sooner; on a real network sockets that are told of for as long as they can be read
+    /// ([`Watch::Readable`]) are told of once.
     fn pause(&mut self, _owner: Owner, _until: Duration) {}
 
     /// The driver itself, if its host may look at it.

@@ -48,6 +48,8 @@ struct Seat {
     busy_until: Duration,
     /// Its share of the processor, if that is limited.
     share: Option<Box<Share>>,
+    /// What has come for it while it rests.
+    held: Vec<Wake>,
 }
 
 /// Runs instances over one driver, on one OS thread.
@@ -165,6 +167,7 @@ impl Worker {
                     deadline: None,
                     busy_until: Duration::ZERO,
                     share: Share::new(cpu_permille).map(Box::new),
+                    held: Vec::new(),
                 });
                 self.by_number.insert(number, owner.0);
                 self.live += 1;
@@ -264,11 +267,17 @@ impl Worker {
             match &wake {
                 Wake::Socket { owner, .. } | Wake::Resolved { owner, .. } | Wake::Limit { owner, .. } => {
                     let seat = owner.0;
-                    self.hand_over(Some(seat));
-                    if let Some(instance) = &self.seats[seat as usize].instance {
-                        instance.wake(self.since, wake);
-                        self.queue(seat);
+                    if self.rests(seat) {
+                        hold(&mut self.seats[seat as usize].held, wake);
+                    } else if self.seats[seat as usize].instance.is_some() {
+                        self.hand_over(Some(seat));
+                        let meter = self.meter(seat);
+                        if let Some(instance) = &self.seats[seat as usize].instance {
+                            instance.wake(self.since, wake);
+                        }
+                        self.settle(seat, meter);
                     }
+                    self.queue(seat);
                 }
                 Wake::External => woken = true,
             }
@@ -311,7 +320,8 @@ impl Worker {
         }
         if let Some(before) = self.running {
             let now = self.driver.borrow().now();
-            if let Some(instance) = &self.seats[before as usize].instance {
+            let seat = &self.seats[before as usize];
+            if let Some(instance) = seat.instance.as_ref().filter(|_| seat.share.is_none()) {
                 instance.charge(now.saturating_sub(self.since));
             }
             self.since = now;
@@ -319,8 +329,39 @@ impl Worker {
         self.running = seat;
     }
 
+    /// Whether an instance has used up its share for now.
+    fn rests(&self, seat: u32) -> bool {
+        self.seats[seat as usize].share.as_ref().is_some_and(|share| share.rests_until() > self.since)
+    }
+
+    /// What to give to [`Worker::settle`] when the instance has run.
+    fn meter(&self, seat: u32) -> Option<Duration> {
+        let limited = self.seats[seat as usize].share.is_some();
+        limited.then(|| self.driver.borrow().processor_time())
+    }
+
+    /// Charges an instance that has a share with what it has really used.
+    fn settle(&mut self, seat: u32, meter: Option<Duration>) {
+        let entry = &mut self.seats[seat as usize];
+        let (Some(share), Some(before)) = (&mut entry.share, meter) else { return };
+        let (now, after) = {
+            let driver = self.driver.borrow();
+            (driver.now(), driver.processor_time())
+        };
+        let used = after.saturating_sub(before);
+        let rests = share.charge(now, used);
+        let Some(instance) = &entry.instance else { return };
+        instance.charge(used);
+        if let Some(until) = rests {
+            let (permille, reached) = (share.permille(), share.reached(now));
+            instance.limit_met("cpu_permille", permille.into(), reached.max(permille + 1).into());
+            self.driver.borrow_mut().pause(Owner(seat), until);
+        }
+    }
+
     fn turn(&mut self, seat: u32) {
         self.hand_over(Some(seat));
+        let meter = self.meter(seat);
         let entry = &mut self.seats[seat as usize];
         entry.queued = false;
         let Some(instance) = &entry.instance else { return };
@@ -329,24 +370,11 @@ impl Worker {
             (self.sink.borrow_mut())(Report::Started { instance: entry.number, at });
         }
         self.pulse.begin(entry.number);
-        let before = entry.share.is_some().then(|| self.driver.borrow().processor_time());
+        for wake in entry.held.drain(..) {
+            instance.wake(self.since, wake);
+        }
         let mut next = instance.turn(self.since);
         self.pulse.end();
-        if let (Some(share), Some(before)) = (&mut entry.share, before) {
-            let (now, after) = {
-                let driver = self.driver.borrow();
-                (driver.now(), driver.processor_time())
-            };
-            if let Some(until) = share.charge(now, after.saturating_sub(before)) {
-                let reached = share.reached(now).max(share.permille() + 1);
-                instance.limit_met("cpu_permille", share.permille().into(), reached.into());
-                next = match next {
-                    Next::Ready => Next::At(until),
-                    Next::At(deadline) => Next::At(deadline.max(until)),
-                    other => other,
-                };
-            }
-        }
         if let Some(cost) = self.resume_cost {
             let spent = cost * u32::try_from(instance.take_resumes()).unwrap_or(u32::MAX);
             instance.charge(spent);
@@ -355,6 +383,15 @@ impl Worker {
             next = match next {
                 Next::Ready => Next::At(entry.busy_until),
                 Next::At(deadline) => Next::At(deadline.max(entry.busy_until)),
+                other => other,
+            };
+        }
+        self.settle(seat, meter);
+        let entry = &mut self.seats[seat as usize];
+        if let Some(share) = entry.share.as_ref().filter(|share| share.rests_until() > self.since) {
+            next = match next {
+                Next::Ready => Next::At(share.rests_until()),
+                Next::At(deadline) => Next::At(deadline.max(share.rests_until())),
                 other => other,
             };
         }
@@ -420,7 +457,9 @@ impl Worker {
         if let Some(instance) = entry.instance.take() {
             if self.running == Some(seat) {
                 let now = self.driver.borrow().now();
-                instance.charge(now.saturating_sub(self.since));
+                if entry.share.is_none() {
+                    instance.charge(now.saturating_sub(self.since));
+                }
                 self.running = None;
                 self.since = now;
             }
@@ -431,6 +470,22 @@ impl Worker {
             self.pulse.end();
         }
     }
+}
+
+/// Keeps a wake for later, once for each socket.
+fn hold(held: &mut Vec<Wake>, wake: Wake) {
+    if let Wake::Socket { socket: new, readable: reads, writable: writes, .. } = &wake {
+        for before in held.iter_mut() {
+            if let Wake::Socket { socket, readable, writable, .. } = before
+                && socket == new
+            {
+                *readable |= reads;
+                *writable |= writes;
+                return;
+            }
+        }
+    }
+    held.push(wake);
 }
 
 /// Who an instance is to the driver, and its share of the processor.

@@ -164,6 +164,20 @@ impl Driver for ShapedDriver {
 
     fn pause(&mut self, owner: Owner, until: Duration) {
         self.inner.pause(owner, until);
+        let until = until + self.offset;
+        // What can be read is told again when it can be heard.
+        let mut own: Vec<SocketId> = Vec::new();
+        for socket in &self.readable {
+            let entry = self.entries.get(socket.0 as usize).and_then(Option::as_deref);
+            own.extend(entry.filter(|entry| entry.owner == owner).map(|_| *socket));
+        }
+        for socket in own {
+            self.readable.remove(&socket);
+            if let Some(entry) = self.entry(socket) {
+                entry.receive_at = Some(until);
+                self.plan(socket);
+            }
+        }
     }
 
     fn inspect(&self) -> Option<&dyn Any> {
