@@ -163,7 +163,8 @@ fn traffic(setup: &Setup, nodes: &JobNodes, seed: u64) -> Result<Option<Arc<Traf
         None => None,
         Some(order) => {
             let wrong = |error: &dyn std::fmt::Display| format!("topology `{}`: {error}", order.path);
-            let text = std::fs::read_to_string(setup.files.join(&order.path)).map_err(|error| wrong(&error))?;
+            let text =
+                std::fs::read_to_string(setup.files.join(&order.path)).map_err(|error| wrong(&error))?;
             let topology = Topology::parse(&text).map_err(|error| wrong(&error))?;
             let shuffled = (order.shuffled == 1).then_some(seed);
             let places = placement(nodes.nodes.len(), topology.places(), shuffled);

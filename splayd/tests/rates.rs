@@ -10,7 +10,11 @@ use fake::{Controller, Splayd, digest, job};
 use serde_bytes::ByteBuf;
 use splay_protocol::session::*;
 
-const CONFIG: &str = "ports = \"32100-32399\"\n";
+/// A configuration; tests that run at the same time use different ports.
+fn config(range: u16, more: &str) -> String {
+    let first = 32_100 + 40 * range;
+    format!("ports = \"{first}-{}\"\n{more}", first + 39)
+}
 
 /// Instance 1 listens; the others send to it for two seconds, by the transport in `arg[1]`, and it
 /// prints how many bytes came from when on.
@@ -27,7 +31,7 @@ events.run(function()
     end
     if udp then
       local u = socket.udp()
-      u:setsockname("*", job.me.port)
+      assert(u:setsockname("*", job.me.port))
       u:settimeout(2)
       while true do
         local data = u:receive()
@@ -120,7 +124,7 @@ async fn sending_keeps_to_the_lower_of_the_jobs_and_the_hosts_rate() {
     for (transport, asked) in [("tcp", 0), ("udp", 500_000)] {
         let mut order = flood(2, transport);
         order.limits.send_bytes_per_second = asked;
-        let config = format!("{CONFIG}[maxima]\nsend_bytes_per_second = 200_000\n");
+        let config = config(0, "[maxima]\nsend_bytes_per_second = 200_000\n");
         let controller = run(&config, order, FLOOD).await;
         assert_near(figures(&controller, "rate")[&1], 200_000.0);
         assert_eq!(limits(&controller), [(2, "send_bytes_per_second".to_owned(), 200_000)]);
@@ -132,7 +136,7 @@ async fn receiving_keeps_to_its_rate() {
     for transport in ["tcp", "udp"] {
         let mut order = flood(2, transport);
         order.limits.receive_bytes_per_second = 300_000;
-        let controller = run(CONFIG, order, FLOOD).await;
+        let controller = run(&config(2, ""), order, FLOOD).await;
         assert_near(figures(&controller, "rate")[&1], 300_000.0);
         assert_eq!(limits(&controller), [(1, "receive_bytes_per_second".to_owned(), 300_000)]);
     }
@@ -140,12 +144,17 @@ async fn receiving_keeps_to_its_rate() {
 
 #[tokio::test]
 async fn the_instances_of_a_job_share_its_rate() {
-    let config = format!("{CONFIG}[job]\nsend_bytes_per_second = 240_000\n");
+    let config = config(1, "[job]\nsend_bytes_per_second = 240_000\n");
     let controller = run(&config, flood(5, "tcp"), FLOOD).await;
     assert_near(figures(&controller, "rate")[&1], 240_000.0);
     let limits = limits(&controller);
     assert!(!limits.is_empty(), "who waits is told");
-    assert!(limits.iter().all(|(_, name, allowed)| (name.as_str(), *allowed) == ("job_send_bytes_per_second", 240_000)), "{limits:?}");
+    assert!(
+        limits
+            .iter()
+            .all(|(_, name, allowed)| (name.as_str(), *allowed) == ("job_send_bytes_per_second", 240_000)),
+        "{limits:?}"
+    );
 }
 
 /// Instance 1 computes in small steps all the time; the others, some of which are on its thread,
@@ -175,7 +184,7 @@ async fn an_instance_keeps_to_its_share_of_the_processor() {
     // More than there are threads in a worker: one shares that of the first.
     let mut order = job("j1", 17, BUSY);
     order.limits.cpu_permille = 200;
-    let controller = run(CONFIG, order, BUSY).await;
+    let controller = run(&config(3, ""), order, BUSY).await;
     let used = controller.ends()[&1].usage.cpu_us as f64 / 3e6;
     assert!((0.03..0.3).contains(&used), "{used} of a core");
     let limits = limits(&controller);
@@ -192,7 +201,7 @@ events.run(function()
   if job.position == 1 then
     events.thread(function()
       local u = socket.udp()
-      u:setsockname("*", job.me.port)
+      assert(u:setsockname("*", job.me.port))
       local count = 0
       while count < 10000 do
         local data, ip, port = u:receivefrom()
@@ -276,10 +285,10 @@ const TOPOLOGY: &str = r#"<topology>
 <specs><client-stub dbl_plr="0" dbl_kbps="80000" int_delayms="15" int_qlen="1000"/></specs>
 </topology>"#;
 
-async fn measured(topology: &str) -> Controller {
+async fn measured(range: u16, topology: &str) -> Controller {
     let folder = tempfile::tempdir().unwrap();
     let mut controller = Controller::new().await;
-    let _splayd = Splayd::start(folder.path(), CONFIG, Some(&controller.token()));
+    let _splayd = Splayd::start(folder.path(), &config(range, ""), Some(&controller.token()));
     let mut session = controller.welcome().await;
     let mut order = job("j1", 2, MEASURE);
     order.files.push(ShippedFile {
@@ -300,7 +309,7 @@ async fn measured(topology: &str) -> Controller {
 
 #[tokio::test]
 async fn instances_are_as_far_apart_as_the_topology_says() {
-    let controller = measured(&TOPOLOGY.replace("LOSS", "0")).await;
+    let controller = measured(4, &TOPOLOGY.replace("LOSS", "0")).await;
     let lines = controller.lines();
     for position in [1, 2] {
         let place = format!("[splayd] at place {position} of the topology");
@@ -318,7 +327,7 @@ async fn instances_are_as_far_apart_as_the_topology_says() {
 
 #[tokio::test]
 async fn as_many_datagrams_are_lost_as_the_topology_says() {
-    let controller = measured(&TOPOLOGY.replace("LOSS", "0.2")).await;
+    let controller = measured(5, &TOPOLOGY.replace("LOSS", "0.2")).await;
     // 20 and 300: the deviation is 7.
     let arrived = figures(&controller, "datagrams")[&1];
     assert!((226.0..=286.0).contains(&arrived), "{arrived}");
@@ -328,7 +337,7 @@ async fn as_many_datagrams_are_lost_as_the_topology_says() {
 async fn a_topology_that_is_none_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let mut controller = Controller::new().await;
-    let _splayd = Splayd::start(folder.path(), CONFIG, Some(&controller.token()));
+    let _splayd = Splayd::start(folder.path(), &config(6, ""), Some(&controller.token()));
     let mut session = controller.welcome().await;
     let order = JobOrder {
         topology: Some(TopologyOrder { path: "net".into(), shuffled: 0 }),

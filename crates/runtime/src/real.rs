@@ -11,10 +11,10 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustc_hash::FxHashMap;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketFlags, SocketType};
-use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use crate::driver::{
@@ -105,7 +105,8 @@ impl RealDriver {
     fn silence(&mut self, wakes: &[Wake]) -> io::Result<()> {
         for wake in wakes {
             let Wake::Socket { owner, socket: SocketId(key), .. } = wake else { continue };
-            let (Some(&until), Some(entry)) = (self.paused.get(owner), self.sockets.get(*key as usize)) else {
+            let (Some(&until), Some(entry)) = (self.paused.get(owner), self.sockets.get(*key as usize))
+            else {
                 continue;
             };
             if entry.watch == Some(Watch::Readable) {

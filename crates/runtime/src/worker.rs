@@ -259,9 +259,11 @@ impl Worker {
         };
         self.hand_over(None);
         let mut wakes = std::mem::take(&mut self.wakes);
+        // A driver that has got rid of what it owed returns as well.
+        let owed = self.driver.borrow().owes();
         self.driver.borrow_mut().poll(wait_until, &mut wakes)?;
         self.since = self.driver.borrow().now();
-        let idle = wait_until.is_none() && wakes.is_empty();
+        let idle = wait_until.is_none() && wakes.is_empty() && !owed;
         let mut woken = false;
         for wake in wakes.drain(..) {
             match &wake {

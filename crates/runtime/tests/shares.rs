@@ -43,7 +43,8 @@ fn run(programs: &[(&str, u32)]) -> (Seen, Duration) {
     let driver = RealDriver::new().unwrap();
     let mut worker = Worker::new(Box::new(driver), WorkerConfig::default(), sink);
     for (number, (source, cpu_permille)) in (1..).zip(programs) {
-        let sandbox = Sandbox { cpu_permille: *cpu_permille, ..Sandbox::new(folder.path().join(number.to_string())) };
+        let sandbox =
+            Sandbox { cpu_permille: *cpu_permille, ..Sandbox::new(folder.path().join(number.to_string())) };
         let config = InstanceConfig {
             program: Arc::new(Program::from_source("app.lua", source.as_bytes(), None).unwrap()),
             arguments: Vec::new(),

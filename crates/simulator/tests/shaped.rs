@@ -68,7 +68,11 @@ fn wait(driver: &mut ShapedDriver, of: SocketId) -> Vec<Wake> {
     wakes
 }
 
-fn until<T>(driver: &mut ShapedDriver, of: SocketId, mut call: impl FnMut(&mut ShapedDriver) -> io::Result<T>) -> io::Result<T> {
+fn until<T>(
+    driver: &mut ShapedDriver,
+    of: SocketId,
+    mut call: impl FnMut(&mut ShapedDriver) -> io::Result<T>,
+) -> io::Result<T> {
     loop {
         match call(driver) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => drop(wait(driver, of)),
@@ -136,7 +140,9 @@ fn a_stream_keeps_to_rates() {
         let told: Vec<_> = others
             .iter()
             .map(|wake| match wake {
-                Wake::Limit { owner, limit, allowed, reached } => (*owner, *limit, *allowed, *reached > 100_000),
+                Wake::Limit { owner, limit, allowed, reached } => {
+                    (*owner, *limit, *allowed, *reached > 100_000)
+                }
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -231,7 +237,8 @@ fn a_wait_for_ever_ends_with_what_is_on_its_way() {
     driver.send(accepted, b"pong").unwrap();
     let (start, mut wakes) = (driver.now(), Vec::new());
     driver.poll(None, &mut wakes).unwrap();
-    let readable = |wake: &Wake| matches!(wake, Wake::Socket { socket, readable: true, .. } if *socket == client);
+    let readable =
+        |wake: &Wake| matches!(wake, Wake::Socket { socket, readable: true, .. } if *socket == client);
     assert!(wakes.iter().any(readable), "{wakes:?}");
     assert_eq!(since(&driver, start), milliseconds(50));
     wakes.clear();

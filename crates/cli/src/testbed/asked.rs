@@ -229,7 +229,9 @@ mod tests {
         std::fs::write(folder.path().join("bad.csv"), "0,5\n5,x\n").unwrap();
         let app = folder.path().join("app.lua");
         let header = |file: &str| {
-            format!("--[[ BEGIN SPLAY RESOURCES RESERVATION\ntopology {file}\nEND SPLAY RESOURCES RESERVATION ]]")
+            format!(
+                "--[[ BEGIN SPLAY RESOURCES RESERVATION\ntopology {file}\nEND SPLAY RESOURCES RESERVATION ]]"
+            )
         };
         let ask = |source: &str, words: &[&str]| collect(&app, source.as_bytes(), None, &flags(words), &[]);
         let asked = ask(&header("net.csv"), &["-n", "2"]).unwrap().submission;

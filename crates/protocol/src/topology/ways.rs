@@ -50,7 +50,8 @@ pub struct Way {
 
 impl Way {
     /// What cannot be reached: everything is lost.
-    pub const NOWHERE: Way = Way { latency: Duration::ZERO, loss: 1.0, links: Vec::new(), queue_packets: None };
+    pub const NOWHERE: Way =
+        Way { latency: Duration::ZERO, loss: 1.0, links: Vec::new(), queue_packets: None };
 
     /// Whether a packet passes at once, whatever else passes.
     pub fn is_free(&self) -> bool {
@@ -121,7 +122,12 @@ pub fn placement(instances: usize, places: usize, shuffled_by: Option<u64>) -> V
 /// How much later than an undisturbed one a stream's segment arrives that is lost with probability
 /// `loss` at each try. `followed`: enough segments come behind it that the first repetition needs
 /// no timeout. `None`: the connection is given up.
-pub fn repetition(loss: f64, round_trip: Duration, followed: bool, random: &mut SplitMix64) -> Option<Duration> {
+pub fn repetition(
+    loss: f64,
+    round_trip: Duration,
+    followed: bool,
+    random: &mut SplitMix64,
+) -> Option<Duration> {
     let mut late = Duration::ZERO;
     let mut timeout = round_trip + LEAST_TIMEOUT;
     let mut first = followed;

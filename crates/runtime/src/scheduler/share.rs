@@ -93,7 +93,10 @@ mod tests {
             for turn in [Duration::from_micros(20), Duration::from_millis(3), Duration::from_millis(400)] {
                 let used = used(permille, turn).as_millis() as u32;
                 let share = permille * 10;
-                assert!((share - share / 10..=share + share / 10 + 500).contains(&used), "{permille} {turn:?}: {used}");
+                assert!(
+                    (share - share / 10..=share + share / 10 + 500).contains(&used),
+                    "{permille} {turn:?}: {used}"
+                );
             }
         }
     }

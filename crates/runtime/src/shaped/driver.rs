@@ -12,7 +12,8 @@ use super::stream::{Dial, Farewell, Half, Line};
 use super::traffic::Direction;
 use super::{FAREWELL, Kind, LINGER, Resident, ShapedDriver, code, os, would_block};
 use crate::driver::{
-    Driver, Family, OptionName, Owner, Query, Readiness, SocketId, SocketOption, Tenant, Transport, Wake, Watch,
+    Driver, Family, OptionName, Owner, Query, Readiness, SocketId, SocketOption, Tenant, Transport, Wake,
+    Watch,
 };
 
 impl ShapedDriver {
@@ -34,7 +35,9 @@ impl ShapedDriver {
     fn dial(&mut self, socket: SocketId, address: SocketAddr) -> Option<io::Result<()>> {
         let owner = self.entry(socket)?.owner;
         match self.line(socket).map(|line| line.dial) {
-            Some(Dial::Requested(_) | Dial::Asked | Dial::Answered(..)) => return Some(Err(os(libc::EALREADY))),
+            Some(Dial::Requested(_) | Dial::Asked | Dial::Answered(..)) => {
+                return Some(Err(os(libc::EALREADY)));
+            }
             Some(Dial::Open) => return Some(Err(os(libc::EISCONN))),
             Some(Dial::Failed(_) | Dial::Over) | None => {}
         }
@@ -296,7 +299,11 @@ impl Driver for ShapedDriver {
             }
         }
         // What lingers has been closed before.
-        if self.entries.get(socket.0 as usize).is_none_or(|entry| entry.as_ref().is_none_or(|e| e.lingers.is_none())) {
+        if self
+            .entries
+            .get(socket.0 as usize)
+            .is_none_or(|entry| entry.as_ref().is_none_or(|e| e.lingers.is_none()))
+        {
             self.take(socket);
             self.inner.close(socket);
         }

@@ -151,6 +151,9 @@ mod tests {
         let last = sent.iter().rposition(Result::is_ok).unwrap();
         assert!((109..=111).contains(&last), "{last}: the burst and a second's worth");
         let (at, held) = sent[60].unwrap();
-        assert_eq!((at, held.map(|held| held.limit)), (START + Duration::from_millis(510), Some("send_bytes_per_second")));
+        assert_eq!(
+            (at, held.map(|held| held.limit)),
+            (START + Duration::from_millis(510), Some("send_bytes_per_second"))
+        );
     }
 }

@@ -45,7 +45,12 @@ impl ShapedDriver {
 
     // ---- the instances send -------------------------------------------------------------
 
-    pub(super) fn send_datagram(&mut self, socket: SocketId, data: &[u8], to: SocketAddr) -> io::Result<usize> {
+    pub(super) fn send_datagram(
+        &mut self,
+        socket: SocketId,
+        data: &[u8],
+        to: SocketAddr,
+    ) -> io::Result<usize> {
         let now = self.time();
         let Some((owner, family)) = self.entry(socket).map(|entry| (entry.owner, entry.family)) else {
             return self.inner.send_to(socket, data, to);
@@ -218,7 +223,11 @@ impl ShapedDriver {
         }
     }
 
-    pub(super) fn receive_datagram(&mut self, socket: SocketId, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    pub(super) fn receive_datagram(
+        &mut self,
+        socket: SocketId,
+        buffer: &mut [u8],
+    ) -> io::Result<(usize, SocketAddr)> {
         let now = self.time();
         self.pump(socket, now);
         let Some(Entry { kind: Kind::Datagrams(datagrams), .. }) = self.entry(socket) else {

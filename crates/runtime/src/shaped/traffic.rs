@@ -94,7 +94,13 @@ impl Emulation {
     /// The network that `topology` describes, with the instance of position n at
     /// `places[n - 1]`. Each node has so many consecutive ports. What is drawn follows from the
     /// seed. A node whose address is a name is not known.
-    pub fn new(topology: Arc<Topology>, nodes: &[Node], ports: u16, places: Vec<u32>, seed: u64) -> Emulation {
+    pub fn new(
+        topology: Arc<Topology>,
+        nodes: &[Node],
+        ports: u16,
+        places: Vec<u32>,
+        seed: u64,
+    ) -> Emulation {
         let address = |node: &Node| node.ip.parse().ok().map(|ip: IpAddr| (ip.to_canonical(), node.port));
         let addresses: Vec<_> = nodes.iter().map(address).collect();
         let positions = (1..).zip(&addresses).filter_map(|(position, at)| Some(((*at)?, position))).collect();
@@ -132,8 +138,9 @@ impl Emulation {
 
     /// Whether a port is one by which others know an instance.
     pub(super) fn is_own(&self, position: u32, port: u16) -> bool {
-        self.address(position)
-            .is_some_and(|(_, first)| port >= first && u32::from(port) < u32::from(first) + u32::from(self.ports))
+        self.address(position).is_some_and(|(_, first)| {
+            port >= first && u32::from(port) < u32::from(first) + u32::from(self.ports)
+        })
     }
 
     /// The way between two instances.

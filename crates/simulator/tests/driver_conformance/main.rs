@@ -9,7 +9,8 @@ use std::time::Duration;
 use splay_protocol::Node;
 use splay_protocol::topology::Topology;
 use splay_runtime::driver::{
-    Driver, Family, OptionName, Owner, Query, Resolved, SocketId, SocketOption, Tenant, Transport, Wake, Watch,
+    Driver, Family, OptionName, Owner, Query, Resolved, SocketId, SocketOption, Tenant, Transport, Wake,
+    Watch,
 };
 use splay_runtime::real::{RealDriver, UNKNOWN_HOST};
 use splay_runtime::shaped::{Emulation, ShapedDriver, Traffic};
