@@ -259,7 +259,10 @@ mod tests {
         assert_eq!(wrong(|s| s.instances = 0), "submission.instances: 0 is not from 1 to 100000");
         assert_eq!(wrong(|s| s.factor = f64::NAN), "submission.factor: NaN is not from 1 to 10");
         assert_eq!(wrong(|s| s.limits.ports = 0), "submission.limits.ports: 0 is not from 1 to 1000");
-        assert_eq!(wrong(|s| s.topology = Some("0,1\n1".into())), "");
+        assert_eq!(
+            wrong(|s| s.topology = Some("0,1\n1".into())),
+            "submission.topology: line 2: row 2: has 1 values where the first row has 2"
+        );
         assert_eq!(
             wrong(|s| (s.instances, s.topology) = (3, Some("0,1\n1,0".into()))),
             "submission.topology: has places for 2 instances, not for 3"
