@@ -16,10 +16,10 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use splay_protocol::session::JobNodes;
+use splay_protocol::session::{JobNodes, ShippedFile};
 use splay_protocol::topology::{Topology, placement};
 use splay_protocol::{ListError, Lists};
-use splay_runtime::host::{InstanceConfig, Mode, WorkerConfig};
+use splay_runtime::host::{InstanceConfig, Mode, NativeLibrary, WorkerConfig};
 use splay_runtime::program::Program;
 use splay_runtime::real::RealDriver;
 use splay_runtime::shaped::{Emulation, Traffic};
@@ -42,6 +42,8 @@ pub(crate) struct Hosting {
     pub program: Arc<Program>,
     pub lists: Lists,
     pub seed: u64,
+    /// Native libraries the program may require.
+    pub native: Arc<[NativeLibrary]>,
     /// Rates of the job and its network, if there is any.
     pub traffic: Option<Arc<Traffic>>,
     /// Threads that still load instances.
@@ -152,8 +154,13 @@ fn prepare(setup: Setup, nodes: &JobNodes, degraded: Vec<String>) -> Result<Host
         return Err(format!("position {position}: the job has {} nodes", lists.total()));
     }
     let traffic = traffic(&setup, nodes, seed)?;
+    let library = |file: &ShippedFile| {
+        let name = file.native.clone()?;
+        Some(NativeLibrary { name, path: setup.files.join(&file.path), sha256: file.sha256.clone() })
+    };
+    let native = setup.native.iter().filter_map(library).collect();
     let (program, loading) = (Arc::new(program), AtomicUsize::new(0));
-    Ok(Hosting { setup, program, lists, seed, traffic, loading, degraded })
+    Ok(Hosting { setup, program, lists, seed, native, traffic, loading, degraded })
 }
 
 /// What is to be kept to: rates, and the network between the instances.

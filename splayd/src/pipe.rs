@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use splay_protocol::Limits;
 use splay_protocol::session::{
-    Ending, JobNodes, MAX_MESSAGE_BYTES, TopologyOrder, UsageTotals, decode, encode,
+    Ending, JobNodes, MAX_MESSAGE_BYTES, ShippedFile, TopologyOrder, UsageTotals, decode, encode,
 };
 
 use crate::confine::Confinement;
@@ -59,6 +59,9 @@ pub struct Setup {
     pub blacklist: Vec<String>,
     /// Threads that host instances.
     pub threads: u32,
+    /// Native libraries that the host allows: the paths are below `files`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub native: Vec<ShippedFile>,
     /// The network that is emulated between the instances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topology: Option<TopologyOrder>,

@@ -52,6 +52,20 @@ pub struct Sandbox {
     pub receive_bytes_per_second: u64,
     /// Share of a processor core in thousandths; 0: no limit.
     pub cpu_permille: u32,
+    /// Native libraries the program may require.
+    pub native: Arc<[NativeLibrary]>,
+}
+
+/// A shared library that a sandboxed program may require. The file must be where no program can
+/// change it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeLibrary {
+    /// What the program requires; its function `luaopen_NAME` is called.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-256 of its content, hexadecimal.
+    pub sha256: String,
 }
 
 impl Sandbox {
@@ -73,6 +87,7 @@ impl Sandbox {
             send_bytes_per_second: 0,
             receive_bytes_per_second: 0,
             cpu_permille: 0,
+            native: Arc::default(),
         }
     }
 }

@@ -249,6 +249,7 @@ impl Host {
             seed: order.seed.clone(),
             blacklist: self.config.blacklist.iter().chain(&self.settings.blacklist).cloned().collect(),
             threads: threads(),
+            native: order.files.iter().filter(|file| file.native.is_some()).cloned().collect(),
             topology: order.topology.clone(),
         };
         let told = worker.tell(ToJobd::Setup(Box::new(setup))) && worker.tell(ToJobd::Nodes(nodes.clone()));

@@ -188,6 +188,7 @@ impl Thread {
             send_bytes_per_second: limits.send_bytes_per_second,
             receive_bytes_per_second: limits.receive_bytes_per_second,
             cpu_permille: limits.cpu_permille,
+            native: self.hosting.native.clone(),
             ..Sandbox::new(setup.lives.join(format!("{position}.{number}")))
         };
         let config = InstanceConfig {

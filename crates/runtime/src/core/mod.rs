@@ -11,6 +11,7 @@ pub(crate) mod job;
 mod json;
 mod mime;
 mod misc;
+mod native_library;
 mod rpc;
 pub(crate) mod sandbox;
 pub mod socket;
