@@ -27,6 +27,10 @@ use crate::worker::{FromWorker, What};
 use job::Job;
 pub use results::Collected;
 
+/// Time between two synchronisations of the spool: what a power cut may cost of the reports that
+/// have not reached the controller.
+const SYNC: Duration = Duration::from_secs(1);
+
 /// The ends of the channels a host speaks through.
 #[derive(Debug)]
 pub struct Channels {
@@ -53,6 +57,7 @@ pub struct Host {
     folder: PathBuf,
     generation: u64,
     next_status: Instant,
+    next_sync: Instant,
     /// Where jobs get control groups.
     groups: Option<Groups>,
 }
@@ -76,6 +81,7 @@ impl Host {
             folder,
             generation: 0,
             next_status: Instant::now(),
+            next_sync: Instant::now(),
             groups: Groups::open(),
         };
         host.recover()?;
@@ -234,6 +240,23 @@ impl Host {
         if now >= self.next_status {
             self.status(now);
         }
+        if now >= self.next_sync {
+            self.next_sync = now + SYNC;
+            self.sync();
+        }
+    }
+
+    /// Has what was reported survive a power cut, without waiting for the disk.
+    fn sync(&self) {
+        match self.shared.spool().unsynced() {
+            Ok(None) => {}
+            Ok(Some(file)) => drop(tokio::task::spawn_blocking(move || {
+                if let Err(error) = file.sync_data() {
+                    tracing::warn!(%error, "the spool is not synchronised");
+                }
+            })),
+            Err(error) => tracing::warn!(%error, "the spool is not synchronised"),
+        }
     }
 
     fn status(&mut self, now: Instant) {
@@ -298,6 +321,7 @@ impl Host {
 
     /// Removes what is left of jobs; to be called last.
     pub fn close(&mut self) {
+        self.sync();
         for job in self.jobs.values_mut() {
             job.remove_folder();
         }

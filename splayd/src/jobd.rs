@@ -16,11 +16,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use splay_protocol::session::JobNodes;
+use splay_protocol::session::{JobNodes, ShippedFile};
+use splay_protocol::topology::{Topology, placement};
 use splay_protocol::{ListError, Lists};
-use splay_runtime::host::{InstanceConfig, Mode, WorkerConfig};
+use splay_runtime::host::{InstanceConfig, Mode, NativeLibrary, WorkerConfig};
 use splay_runtime::program::Program;
 use splay_runtime::real::RealDriver;
+use splay_runtime::shaped::{Emulation, Traffic};
 use splay_runtime::worker::Worker;
 
 use crate::confine;
@@ -42,6 +44,10 @@ pub(crate) struct Hosting {
     /// Hosts instances may not contact.
     pub blacklist: RwLock<Vec<String>>,
     pub seed: u64,
+    /// Native libraries the program may require.
+    pub native: Arc<[NativeLibrary]>,
+    /// Rates of the job and its network, if there is any.
+    pub traffic: Option<Arc<Traffic>>,
     /// Threads that still load instances.
     pub loading: AtomicUsize,
     /// Told with [`FromJobd::Ready`].
@@ -175,8 +181,14 @@ fn prepare(setup: Setup, nodes: &JobNodes, degraded: Vec<String>) -> Result<Host
     let seed = setup.seed.parse().map_err(|_| format!("seed `{}`: not a number", setup.seed))?;
     let lists = RwLock::new(Arc::new(lists(&setup, nodes, seed)?));
     let blacklist = RwLock::new(setup.blacklist.clone());
+    let traffic = traffic(&setup, nodes, seed)?;
+    let library = |file: &ShippedFile| {
+        let name = file.native.clone()?;
+        Some(NativeLibrary { name, path: setup.files.join(&file.path), sha256: file.sha256.clone() })
+    };
+    let native = setup.native.iter().filter_map(library).collect();
     let (program, loading) = (Arc::new(program), AtomicUsize::new(0));
-    Ok(Hosting { setup, program, lists, blacklist, seed, loading, degraded })
+    Ok(Hosting { setup, program, lists, blacklist, seed, native, traffic, loading, degraded })
 }
 
 fn lists(setup: &Setup, nodes: &JobNodes, seed: u64) -> Result<Lists, String> {
@@ -188,6 +200,34 @@ fn lists(setup: &Setup, nodes: &JobNodes, seed: u64) -> Result<Lists, String> {
         Some(position) => Err(format!("position {position}: the job has {} nodes", lists.total())),
         None => Ok(lists),
     }
+}
+
+/// What is to be kept to: rates, and the network between the instances.
+fn traffic(setup: &Setup, nodes: &JobNodes, seed: u64) -> Result<Option<Arc<Traffic>>, String> {
+    let limits = &setup.limits;
+    let emulation = match &setup.topology {
+        None => None,
+        Some(order) => {
+            let wrong = |error: &dyn std::fmt::Display| format!("topology `{}`: {error}", order.path);
+            let text =
+                std::fs::read_to_string(setup.files.join(&order.path)).map_err(|error| wrong(&error))?;
+            let topology = Topology::parse(&text).map_err(|error| wrong(&error))?;
+            let shuffled = (order.shuffled == 1).then_some(seed);
+            let places = placement(nodes.nodes.len(), topology.places(), shuffled);
+            Some(Emulation::new(Arc::new(topology), &nodes.nodes, limits.ports, places, seed))
+        }
+    };
+    let rates = [
+        limits.send_bytes_per_second,
+        limits.receive_bytes_per_second,
+        limits.job_send_bytes_per_second,
+        limits.job_receive_bytes_per_second,
+    ];
+    let shaped = emulation.is_some() || rates.iter().any(|rate| *rate > 0);
+    Ok(shaped.then(|| {
+        let (send, receive) = (limits.job_send_bytes_per_second, limits.job_receive_bytes_per_second);
+        Arc::new(Traffic::new(send, receive, emulation))
+    }))
 }
 
 /// Has the libraries nearly every program uses compiled, which is done once per process: the first

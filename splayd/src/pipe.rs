@@ -10,7 +10,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use splay_protocol::Limits;
-use splay_protocol::session::{Ending, JobNodes, LiveNodes, MAX_MESSAGE_BYTES, UsageTotals, decode, encode};
+use splay_protocol::session::{
+    Ending, JobNodes, LiveNodes, MAX_MESSAGE_BYTES, ShippedFile, TopologyOrder, UsageTotals, decode, encode,
+};
 
 use crate::confine::Confinement;
 
@@ -63,6 +65,12 @@ pub struct Setup {
     pub threads: u32,
     /// Instances there may be: those there are first, and those that may move here.
     pub seats: u32,
+    /// Native libraries that the host allows: the paths are below `files`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub native: Vec<ShippedFile>,
+    /// The network that is emulated between the instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<TopologyOrder>,
     /// What the operating system is to deny.
     pub confinement: Confinement,
 }

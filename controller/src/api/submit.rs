@@ -14,6 +14,8 @@ use sha2::{Digest as _, Sha256};
 use splay_protocol::Submission;
 use splay_protocol::api::{ErrorCode, FileInfo, Submit, Submitted};
 use splay_protocol::churn::Schedule;
+use splay_protocol::submission::TOPOLOGY_FILE;
+use splay_protocol::topology::Topology;
 
 use super::{Answer, ApiError, App, Caller, In};
 use crate::hub::{now_us, safe_path};
@@ -36,7 +38,7 @@ pub async fn submit(
 ) -> Answer<(StatusCode, Json<Submitted>)> {
     caller.writer()?;
     let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let (submit, files) = match kind.starts_with("multipart/form-data") {
+    let (submit, mut files) = match kind.starts_with("multipart/form-data") {
         true => {
             let form = Multipart::from_request(request, &()).await;
             read_form(form.map_err(|error| ApiError::bad(format!("body: {}", error.body_text())))?).await?
@@ -53,6 +55,9 @@ pub async fn submit(
             (submit, files)
         }
     };
+    if let Some(text) = &submit.submission.topology {
+        files.push((TOPOLOGY_FILE.to_owned(), text.clone().into_bytes()));
+    }
     let spec = check(&app, &caller, submit, &files).await?;
     let digests = spec.files.iter().map(|file| file.sha256.clone());
     let kept = digests.zip(files).map(|(sha256, (_, data))| (sha256, data)).collect();
@@ -233,6 +238,16 @@ fn check_submission(submission: &Submission) -> Result<(), String> {
     within("grace_time", s.grace_time, 0.0, 3600.0)?;
     within("limits.ports", s.limits.ports.into(), 1.0, 1000.0)?;
     within("limits.udp_drop_per_million", s.limits.udp_drop_per_million.into(), 0.0, 1e6)?;
+    if let Some(text) = &s.topology {
+        let topology = Topology::parse(text).map_err(|error| format!("submission.topology: {error}"))?;
+        if topology.places() < s.instances as usize && s.churn.is_none() {
+            return Err(format!(
+                "submission.topology: has places for {} instances, not for {}",
+                topology.places(),
+                s.instances
+            ));
+        }
+    }
     if let Some(at) = s.scheduled_at {
         within("scheduled_at", at, 0.0, 1e11)?;
     }
@@ -277,6 +292,14 @@ mod tests {
         assert_eq!(wrong(|s| s.instances = 0), "submission.instances: 0 is not from 1 to 100000");
         assert_eq!(wrong(|s| s.factor = f64::NAN), "submission.factor: NaN is not from 1 to 10");
         assert_eq!(wrong(|s| s.limits.ports = 0), "submission.limits.ports: 0 is not from 1 to 1000");
+        assert_eq!(
+            wrong(|s| s.topology = Some("0,1\n1".into())),
+            "submission.topology: line 2: row 2: has 1 values where the first row has 2"
+        );
+        assert_eq!(
+            wrong(|s| (s.instances, s.topology) = (3, Some("0,1\n1,0".into()))),
+            "submission.topology: has places for 2 instances, not for 3"
+        );
         assert_eq!(check_submission(&Submission::default()), Ok(()));
     }
 }

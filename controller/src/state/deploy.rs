@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use splay_protocol::api::{InstanceState, JobState};
-use splay_protocol::session::{JobOrder, Seat as SeatOrder, ShippedFile, ToSplayd};
+use splay_protocol::session::{JobOrder, Seat as SeatOrder, ShippedFile, ToSplayd, TopologyOrder};
+use splay_protocol::submission::{PlaceOrder, TOPOLOGY_FILE};
 
 use super::*;
 
@@ -203,6 +204,10 @@ impl State {
             max_seconds: left.saturating_add(60).min(i64::MAX as u64),
             grace_ms: micros(spec.submission.grace_time) / 1000,
             churn: job.churn.is_some().into(),
+            topology: spec.submission.topology.as_ref().map(|_| TopologyOrder {
+                path: TOPOLOGY_FILE.to_owned(),
+                shuffled: (spec.submission.topology_places == PlaceOrder::Shuffled).into(),
+            }),
         };
         self.send(splayd, ToSplayd::Deploy(order));
     }

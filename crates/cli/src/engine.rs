@@ -17,8 +17,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use splay_protocol::{Job, Lists};
+use splay_runtime::driver::Driver;
 use splay_runtime::host::{EndReason, InstanceConfig, InstanceNumber, Report, Stream, WorkerConfig};
 use splay_runtime::real::{RealDriver, Waker};
+use splay_runtime::shaped::{ShapedDriver, Traffic};
 use splay_runtime::vm::Interrupter;
 use splay_runtime::worker::{Step, Worker};
 use splay_simulator::{NetworkConfig, VirtualDriver};
@@ -46,6 +48,8 @@ pub struct EngineConfig {
     pub churn: Option<Churn>,
     /// Instances live on when they have nothing to run: their user is at a prompt.
     pub keep: bool,
+    /// The network that is emulated between the instances.
+    pub traffic: Option<Arc<Traffic>>,
 }
 
 /// Tells how an instance is set up: of its job, and of how often it has started before.
@@ -92,7 +96,11 @@ impl Engine {
                     Err(error) => return drop(ready.send(Err(error))),
                 };
                 let _ = ready.send(Ok(driver.waker()));
-                let worker = Worker::new(Box::new(driver), config.worker, reports_to(tell.clone()));
+                let driver: Box<dyn Driver> = match config.traffic {
+                    Some(traffic) => Box::new(ShapedDriver::new(Box::new(driver), traffic)),
+                    None => Box::new(driver),
+                };
+                let worker = Worker::new(driver, config.worker, reports_to(tell.clone()));
                 let (share, lists) = (Share { index, workers: config.workers }, &config.lists);
                 let work = AssertUnwindSafe(|| match &config.churn {
                     Some(churn) => follow(worker, share, churn, lists, &*configure, &commanded, &*tell),

@@ -2,6 +2,7 @@
 //! between splayd and controller, its HTTP API, join tokens, log lines.
 
 pub mod api;
+pub mod bucket;
 pub mod churn;
 pub mod errno;
 pub mod faults;

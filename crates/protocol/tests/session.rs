@@ -44,6 +44,7 @@ fn a_job_order_is_golden() {
         max_seconds: 9,
         grace_ms: 5000,
         churn: 1,
+        topology: Some(TopologyOrder { path: ".topology".into(), shuffled: 1 }),
     };
     let written = text(&ToSplayd::Deploy(order.clone()));
     assert!(
@@ -54,7 +55,7 @@ fn a_job_order_is_golden() {
     // As the first version wrote it.
     let before = written.replace("5:churni1e", "").replace("8:grace_msi5000e", "");
     let read: ToSplayd = decode(before.as_bytes()).unwrap();
-    assert_eq!(read, ToSplayd::Deploy(JobOrder { grace_ms: 0, churn: 0, ..order }));
+    assert_eq!(read, ToSplayd::Deploy(JobOrder { grace_ms: 0, churn: 0, topology: None, ..order }));
 }
 
 #[test]

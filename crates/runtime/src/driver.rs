@@ -52,6 +52,17 @@ pub enum Watch {
     Readable,
 }
 
+/// Who an owner is, for a driver that shapes what its owners send and receive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tenant {
+    /// Position of the instance in its job; 0: it has none.
+    pub position: u32,
+    /// Payload bytes sent a second; 0: no limit.
+    pub send_bytes_per_second: u64,
+    /// Payload bytes received a second; 0: no limit.
+    pub receive_bytes_per_second: u64,
+}
+
 /// What a socket is ready for at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Readiness {
@@ -186,6 +197,17 @@ pub enum Wake {
         /// The number given with the work.
         query: u64,
     },
+    /// A limit of rates has made an owner wait, or has dropped one of its datagrams.
+    Limit {
+        /// Whom.
+        owner: Owner,
+        /// Name of the limit: a field of [`splay_protocol::Limits`].
+        limit: &'static str,
+        /// What is allowed.
+        allowed: u64,
+        /// The same with what had to wait.
+        reached: u64,
+    },
     /// Another thread asked the worker to look at its commands.
     External,
 }
@@ -208,8 +230,23 @@ pub trait Driver {
         false
     }
 
-    /// Has the readiness of an owner's sockets told no sooner than at `until`: its processor is
-    /// busy. Means something in virtual time alone.
+    /// Processor time that this thread has used, or the next best.
+    fn processor_time(&self) -> Duration {
+        self.now()
+    }
+
+    /// Tells who an owner is, before it opens anything.
+    fn admit(&mut self, _owner: Owner, _tenant: &Tenant) {}
+
+    /// Whether something that was sent is still on its way within the driver, so that it has to be
+    /// polled even for owners that are gone.
+    fn owes(&self) -> bool {
+        false
+    }
+
+    /// An owner's processor is busy until then. In virtual time its sockets' readiness is told no
+    /// sooner; on a real network sockets that are told of for as long as they can be read
+    /// ([`Watch::Readable`]) are told of once.
     fn pause(&mut self, _owner: Owner, _until: Duration) {}
 
     /// The driver itself, if its host may look at it.

@@ -77,6 +77,11 @@ impl Host {
         if !order.files.iter().any(|file| file.path == order.app) {
             return Err(format!("app `{}` is not among the job's files", order.app));
         }
+        if let Some(topology) = &order.topology
+            && !order.files.iter().any(|file| file.path == topology.path)
+        {
+            return Err(format!("topology `{}` is not among the job's files", topology.path));
+        }
         for file in order.files.iter().filter(|file| file.native.is_some()) {
             if !self.config.native_libraries.contains(&file.sha256) {
                 return Err(format!("native library `{}` is not allowed here", file.path));
@@ -247,6 +252,8 @@ impl Host {
             blacklist: self.blacklist(),
             threads: threads(),
             seats: job.seats.len() as u32,
+            native: order.files.iter().filter(|file| file.native.is_some()).cloned().collect(),
+            topology: order.topology.clone(),
         };
         let told = worker.tell(ToJobd::Setup(Box::new(setup))) && worker.tell(ToJobd::Nodes(nodes.clone()));
         if !told {

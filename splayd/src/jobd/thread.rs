@@ -14,8 +14,10 @@ use splay_protocol::Job;
 use splay_protocol::list::Lists;
 use splay_protocol::seed::instance_seed;
 use splay_protocol::session::{Ending, LiveNodes};
+use splay_runtime::driver::Driver;
 use splay_runtime::host::{InstanceConfig, Mode, Report, Sandbox, WorkerConfig};
 use splay_runtime::real::{RealDriver, Waker};
+use splay_runtime::shaped::ShapedDriver;
 use splay_runtime::worker::{Pulse, Step, Worker};
 
 use super::desk::{Cause, Desk, Life, micros};
@@ -102,7 +104,11 @@ pub fn start(
         let sink = Box::new(move |report: Report| heard.borrow_mut().report(report));
         let slice = Duration::from_millis(hosting.setup.limits.slice_milliseconds.into());
         let config = WorkerConfig { slice: Some(slice) };
-        let worker = Worker::new(Box::new(driver), config, sink);
+        let driver: Box<dyn Driver> = match &hosting.traffic {
+            Some(traffic) => Box::new(ShapedDriver::new(Box::new(driver), traffic.clone())),
+            None => Box::new(driver),
+        };
+        let worker = Worker::new(driver, config, sink);
         // SAFETY: asks for a number.
         let kernel_id = unsafe { libc::gettid() };
         let _ = open.send(Ok((waker, worker.pulse(), kernel_id)));
@@ -168,9 +174,12 @@ impl Thread {
         }
         let setup = &self.hosting.setup;
         let limits = &setup.limits;
+        if let Some(place) = self.hosting.traffic.as_ref().and_then(|traffic| traffic.place(position)) {
+            let said = format!("[splayd] at place {place} of the topology");
+            self.desk.borrow_mut().output.system(local_us(), position, &said);
+        }
         let first = job.me.port;
         let sandbox = Sandbox {
-            directory: setup.lives.join(format!("{position}.{number}")),
             max_disk_bytes: limits.max_disk_bytes,
             max_files: limits.max_files,
             max_file_descriptors: limits.max_file_descriptors,
@@ -181,6 +190,11 @@ impl Thread {
             blacklist: self.blacklist(),
             udp_drop_ratio: f64::from(limits.udp_drop_per_million) / 1e6,
             traffic_threads: limits.traffic_threads,
+            send_bytes_per_second: limits.send_bytes_per_second,
+            receive_bytes_per_second: limits.receive_bytes_per_second,
+            cpu_permille: limits.cpu_permille,
+            native: self.hosting.native.clone(),
+            ..Sandbox::new(setup.lives.join(format!("{position}.{number}")))
         };
         let config = InstanceConfig {
             program: self.hosting.program.clone(),

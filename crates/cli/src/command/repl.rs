@@ -139,6 +139,7 @@ impl Local {
             lists: Lists::new("repl", loopback_nodes(INSTANCE, FIRST_PORT)?, ListType::Head, None, 0)?,
             churn: None,
             keep: true,
+            traffic: None,
         };
         let configure = move |_, _| InstanceConfig {
             program: program.clone(),

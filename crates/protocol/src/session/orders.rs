@@ -153,6 +153,20 @@ pub struct JobOrder {
     /// are kept as spares, and the job is over here when it is stopped or forgotten.
     #[serde(default)]
     pub churn: u8,
+    /// The network that is emulated between the instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<TopologyOrder>,
+}
+
+/// A network to emulate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopologyOrder {
+    /// Which of the job's files describes it ([`crate::topology::Topology::parse`]).
+    pub path: String,
+    /// 1: the instances' places are shuffled by the job's seed
+    /// ([`crate::topology::placement`]); 0: position n is at place n.
+    #[serde(default)]
+    pub shuffled: u8,
 }
 
 /// One instance to be hosted. `seat` is what the controller calls it before positions are given:

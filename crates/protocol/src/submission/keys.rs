@@ -52,6 +52,18 @@ pub const KEYS: &[Key] = &[
         one("churn", "churn", "FILE", "Trace or script of when instances join and leave"),
         &["scheduler_description"],
     ),
+    one(
+        "topology",
+        "topology",
+        "FILE|SPEC",
+        "Network emulated between the instances: a file, or star:latency=20ms (see `splay topology`)",
+    ),
+    one(
+        "topology_places",
+        "topology-places",
+        "ORDER",
+        "ordered: position n is at its place n; shuffled: by the seed [default: ordered]",
+    ),
     one("list_type", "list-type", "TYPE", "head: all know the first nodes; random: each knows random others"),
     one("list_size", "list-size", "K", "How many nodes an instance is told of [default: all]"),
     one("max_time", "max-time", "TIME", "The job is killed after running for so long [default: 10000s]"),
@@ -141,6 +153,18 @@ pub const KEYS: &[Key] = &[
         "receive-rate",
         "SIZE",
         "What an instance may receive a second [default: no limit]",
+    ),
+    one(
+        "job_send_bytes_per_second",
+        "job-send-rate",
+        "SIZE",
+        "What all instances on one splayd may send a second [default: no limit]",
+    ),
+    one(
+        "job_receive_bytes_per_second",
+        "job-receive-rate",
+        "SIZE",
+        "What all instances on one splayd may receive a second [default: no limit]",
     ),
     old(
         one(

@@ -13,6 +13,7 @@ pub(crate) mod job;
 mod json;
 mod mime;
 mod misc;
+mod native_library;
 mod nbd;
 pub(crate) mod objstore;
 mod rpc;

@@ -21,7 +21,13 @@ pub const MODULE: Module = Module {
     open: |_, stack| {
         function_table(
             stack,
-            &[(c"permits", permits), (c"own", own), (c"chunk", chunk), (c"settings", settings)],
+            &[
+                (c"permits", permits),
+                (c"own", own),
+                (c"native", native_library),
+                (c"chunk", chunk),
+                (c"settings", settings),
+            ],
         );
     },
 };
@@ -190,6 +196,25 @@ native! {
             return Ok(Return::Values(2));
         }
         Ok(Return::Values(1))
+    }
+
+    /// `native(name) -> function`, nil if the job has no such library, or nil and an error.
+    fn native_library(cx, stack) {
+        let name = stack.check_bytes(1)?;
+        let libraries = &sandbox(cx)?.native;
+        let found = libraries.iter().find(|library| library.name.as_bytes() == name);
+        let Some(library) = found else { return Ok(Return::Values(0)) };
+        match super::native_library::open(library) {
+            Ok(opener) => {
+                stack.push_native(opener);
+                Ok(Return::Values(1))
+            }
+            Err(message) => {
+                stack.push_nil();
+                stack.push_str(&message);
+                Ok(Return::Values(2))
+            }
+        }
     }
 
     /// `chunk(name) -> function`: an embedded library, not yet run.

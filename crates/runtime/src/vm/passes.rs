@@ -222,6 +222,7 @@ impl Ctx {
                     action(self);
                 }
             }
+            Wake::Limit { limit, allowed, reached, .. } => self.limit_met(limit, allowed, reached),
             Wake::External => {}
         }
     }

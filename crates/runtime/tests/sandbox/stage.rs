@@ -104,7 +104,6 @@ impl Stage {
 
     fn sandbox(&self, number: u32) -> Sandbox {
         Sandbox {
-            directory: self.path(&format!("files{number}")),
             max_disk_bytes: 100_000,
             max_files: 20,
             max_file_descriptors: 10,
@@ -113,8 +112,7 @@ impl Stage {
             max_sockets: 20,
             ports: Some((34_100, 34_199)),
             blacklist: vec!["127.0.0.2".to_owned(), "*.forbidden.example".to_owned()],
-            udp_drop_ratio: 0.0,
-            traffic_threads: 0,
+            ..Sandbox::new(self.path(&format!("files{number}")))
         }
     }
 

@@ -3,5 +3,7 @@
 
 #[path = "../../../../controller/tests/harness/client.rs"]
 pub mod client;
+#[path = "../../../../controller/tests/harness/identity.rs"]
+pub mod identity;
 #[path = "../../../../controller/tests/harness/splayd.rs"]
 pub mod splayd;
