@@ -7,6 +7,7 @@ mod program;
 mod report;
 mod sections;
 mod simulation;
+mod traffic;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -58,6 +59,8 @@ enum Section {
     Size,
     /// Events of the simulator, and a simulated Chord
     Simulation,
+    /// Streams and transactions of `splay traffic`
+    Traffic,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -67,7 +70,7 @@ fn main() -> anyhow::Result<()> {
     let effort = Effort { rounds, crowd, ring };
     let mut chosen = arguments.sections;
     if chosen.is_empty() {
-        chosen = vec![Section::Calls, Section::Pieces, Section::Size, Section::Simulation];
+        chosen = vec![Section::Calls, Section::Pieces, Section::Size, Section::Simulation, Section::Traffic];
     }
     let binary = match arguments.splay {
         Some(binary) => binary,
@@ -86,6 +89,7 @@ fn main() -> anyhow::Result<()> {
             Section::Pieces => sections::pieces(&splay),
             Section::Size => sections::size(&splay, effort),
             Section::Simulation => simulation::simulation(&splay, &nodes, simulated_ring),
+            Section::Traffic => traffic::traffic(&splay, rounds),
         }?;
         write!(out, "\n{text}")?;
         out.flush()?;
