@@ -61,6 +61,16 @@ function M.syscalls()
   return syscalls
 end
 
+--- How tests are done here: `native`, in threads of their own, or `cooperative`, where time is
+--- virtual.
+---
+--- `traffic.engine()  --> "cooperative"`
+---
+--- Errors: `nil, "Operation not permitted"` without a grant.
+---@return string? engine
+---@return string? reason
+function M.engine() return core.engine() end
+
 --- Marks a variable of a hook whose values are wanted after the test. Hooks see the value itself,
 --- each worker thread its own; afterwards the table that is returned here holds one for each.
 ---

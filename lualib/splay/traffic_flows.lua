@@ -281,6 +281,8 @@ function flows.tcp_crr(count, settings, ends)
     local connection, err = connect(settings)
     if not connection then return nil, err end
     local bytes, reason = exchange(count, settings, connection)
+    -- Closed by a reset: otherwise each connection would keep its port for a minute.
+    connection:setoption("linger", { on = true, timeout = 0 })
     connection:close()
     return bytes, reason
   end)

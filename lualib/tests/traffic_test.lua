@@ -3,7 +3,7 @@ local describe, it, expect = test.describe, test.it, test.expect
 local events, rpc, misc = require "splay.events", require "splay.rpc", require "splay.misc"
 local socket = require "socket.core"
 local traffic = require "splay.traffic"
-local engine = require("splay.traffic_core").engine()
+local engine = traffic.engine()
 
 --- Ports that nobody has.
 local function free_ports()

@@ -8,6 +8,7 @@ mod report;
 mod sections;
 mod simulation;
 mod testbed;
+mod traffic;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -64,6 +65,8 @@ enum Section {
     Simulation,
     /// Controller and splayds: starts, churn, logs, thousands of sessions
     Testbed,
+    /// Streams and transactions of `splay traffic`
+    Traffic,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -73,7 +76,8 @@ fn main() -> anyhow::Result<()> {
     let effort = Effort { rounds, crowd, ring };
     let mut chosen = arguments.sections;
     if chosen.is_empty() {
-        chosen = vec![Section::Calls, Section::Pieces, Section::Size, Section::Simulation, Section::Testbed];
+        use Section::{Calls, Pieces, Simulation, Size, Testbed, Traffic};
+        chosen = vec![Calls, Pieces, Size, Simulation, Testbed, Traffic];
     }
     let binary = match arguments.splay {
         Some(binary) => binary,
@@ -93,6 +97,7 @@ fn main() -> anyhow::Result<()> {
             Section::Size => sections::size(&splay, effort),
             Section::Testbed => testbed::testbed(splay.binary(), sessions),
             Section::Simulation => simulation::simulation(&splay, &nodes, simulated_ring),
+            Section::Traffic => traffic::traffic(&splay, rounds),
         }?;
         write!(out, "\n{text}")?;
         out.flush()?;

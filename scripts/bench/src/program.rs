@@ -75,9 +75,14 @@ impl Splay {
         Ok(Splay { binary, programs, runs })
     }
 
-    /// The binary.
+    /// The binary itself.
     pub fn binary(&self) -> &Path {
         &self.binary
+    }
+
+    /// A Lua file of this folder.
+    pub fn program_file(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
     }
 
     /// The command that runs a program of this folder, or of the checkout if it is a path.
