@@ -230,3 +230,36 @@ fn the_reference_names_every_key() {
         assert!(reference.contains(key.help.replace('|', "/").as_str()), "{}", key.help);
     }
 }
+
+/// The second instance measures its way to the first.
+const DISTANCE: &str = r#"
+require "splay.base"
+local rpc = require "splay.rpc"
+events.run(function()
+  rpc.server(job.me)
+  events.sleep(0.5)
+  if job.position == 2 then
+    local best = 100
+    for n = 1, 6 do
+      local before = misc.time()
+      assert(rpc.ping(job.nodes[1], 20))
+      best = math.min(best, misc.time() - before)
+    end
+    -- A round trip for the connection, one for the call.
+    print("distance " .. (best >= 0.1199 and best < 0.18 and "fine" or best))
+    os.exit(0)
+  end
+  events.sleep(4)
+  os.exit(0)
+end)
+"#;
+
+#[test]
+fn a_topology_lies_between_the_splayds() {
+    let place = Place::with(DISTANCE);
+    let script = "splay submit app.lua -n 2 --per-splayd 1 --topology star:latency=15ms --wait\n\
+                  splay submit app.lua -n 5 --topology star:n=2 && exit 1 || test $? = 2";
+    let outcome = inside(&place, 2, script);
+    assert!(outcome.out.contains("distance fine"), "{outcome:?}");
+    assert!(outcome.out.contains("of the topology"), "each is told its place: {outcome:?}");
+}

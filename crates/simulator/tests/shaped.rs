@@ -175,7 +175,7 @@ fn arrivals(driver: &mut ShapedDriver, at: SocketId, within: Duration) -> Vec<Du
     let (start, mut found, mut buffer) = (driver.now(), Vec::new(), [0; 2000]);
     loop {
         while driver.recv_from(at, &mut buffer).is_ok() {
-            found.push(since(&driver, start));
+            found.push(since(driver, start));
         }
         if driver.now() >= start + within {
             return found;
