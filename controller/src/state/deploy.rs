@@ -12,6 +12,9 @@ use super::*;
 /// How often splayds that refuse or keep silent are replaced before a job fails.
 const ATTEMPTS: u32 = 5;
 
+/// A longer list of nodes is compressed, once for all splayds.
+const PLAIN_LIST_BYTES: usize = 2048;
+
 impl State {
     pub(super) fn submit(&mut self, now: Micros, spec: JobSpec) -> Result<(), Rejected> {
         let churn = match &spec.submission.churn {
@@ -365,9 +368,12 @@ impl State {
         let address = |splayd: &str| {
             self.splayds.get(splayd).map(|splayd| splayd.address().to_owned()).unwrap_or_default()
         };
+        let nodes = encode(&job.nodes(address));
+        let long = Some(&nodes).filter(|nodes| nodes.len() > PLAIN_LIST_BYTES);
         let head = Arc::new(NodesHead {
             job: id.to_owned(),
-            nodes: encode(&job.nodes(address)),
+            packed: long.and_then(|nodes| zstd::bulk::compress(nodes, 3).ok()),
+            nodes,
             list_type: job.spec.submission.list_type,
             list_size: job.spec.submission.list_size,
         });

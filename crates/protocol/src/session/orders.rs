@@ -192,6 +192,10 @@ pub struct JobNodes {
     pub job: String,
     /// Addresses, in the order of positions.
     pub nodes: Vec<Node>,
+    /// The same list in bencode, compressed by zstd; `nodes` is empty then. Thousands of splayds are
+    /// sent the whole list of a job.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub packed: ByteBuf,
     /// Position (from 1) of each seat here that takes part; a seat without one is released, or,
     /// under churn, kept as a spare.
     pub positions: Vec<(u32, u32)>,
@@ -199,6 +203,10 @@ pub struct JobNodes {
     pub list_type: ListType,
     /// Longest list; 0: all.
     pub list_size: u32,
+}
+
+fn is_empty(bytes: &ByteBuf) -> bool {
+    bytes.is_empty()
 }
 
 /// The start barrier's second half.
