@@ -395,7 +395,8 @@ fn broken(error: &axum::Error) -> Fault {
 /// The bytes of a `Nodes` message around a list that is encoded already.
 fn encode_nodes(head: &NodesHead, positions: &[(u32, u32)]) -> Vec<u8> {
     let list_type = head.list_type.name();
-    let mut bytes = Vec::with_capacity(head.nodes.len() + positions.len() * 16 + 100);
+    let mut bytes =
+        Vec::with_capacity(head.packed.as_ref().unwrap_or(&head.nodes).len() + positions.len() * 16 + 100);
     let front = format!(
         "d5:nodesd3:job{}:{}9:list_sizei{}e9:list_type{}:{list_type}5:nodes",
         head.job.len(),
@@ -404,7 +405,13 @@ fn encode_nodes(head: &NodesHead, positions: &[(u32, u32)]) -> Vec<u8> {
         list_type.len()
     );
     bytes.extend_from_slice(front.as_bytes());
-    bytes.extend_from_slice(&head.nodes);
+    match &head.packed {
+        None => bytes.extend_from_slice(&head.nodes),
+        Some(packed) => {
+            bytes.extend_from_slice(format!("le6:packed{}:", packed.len()).as_bytes());
+            bytes.extend_from_slice(packed);
+        }
+    }
     bytes.extend_from_slice(b"9:positionsl");
     for (seat, position) in positions {
         bytes.extend_from_slice(format!("li{seat}ei{position}ee").as_bytes());
@@ -422,19 +429,20 @@ mod tests {
 
     #[test]
     fn lists_are_encoded_as_the_message() {
-        for nodes in
-            [vec![], vec![Node { ip: "10.0.0.1".into(), port: 22000 }, Node { ip: "::1".into(), port: 1 }]]
-        {
+        let some = vec![Node { ip: "10.0.0.1".into(), port: 22000 }, Node { ip: "::1".into(), port: 1 }];
+        for (nodes, packed) in [(vec![], None), (some.clone(), None), (some, Some(b"zstd".to_vec()))] {
             let head = NodesHead {
                 job: "j12".into(),
                 nodes: encode(&nodes),
+                packed: packed.clone(),
                 list_type: ListType::Random,
                 list_size: 7,
             };
             let positions = vec![(4, 1), (10, 2)];
             let whole = JobNodes {
                 job: "j12".into(),
-                nodes,
+                nodes: if packed.is_some() { vec![] } else { nodes },
+                packed: packed.map(ByteBuf::from).unwrap_or_default(),
                 positions: positions.clone(),
                 list_type: ListType::Random,
                 list_size: 7,

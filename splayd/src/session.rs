@@ -12,8 +12,8 @@ use rustls::pki_types::ServerName;
 use serde_bytes::ByteBuf;
 use splay_protocol::JoinToken;
 use splay_protocol::session::{
-    Challenge, Enrol, Hello, HostedJob, MAX_MESSAGE_BYTES, PATH, Probe, Refused, RefusedCode, SplaydInfo,
-    ToController, ToSplayd, VERSION, Welcome, decode, encode, signed_text,
+    Challenge, Enrol, Hello, HostedJob, JobNodes, MAX_MESSAGE_BYTES, PATH, Probe, Refused, RefusedCode,
+    SplaydInfo, ToController, ToSplayd, VERSION, Welcome, decode, encode, signed_text,
 };
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};
@@ -42,6 +42,9 @@ const PINGS: u32 = 4;
 
 /// The first probes of a session follow each other quickly, the others do not.
 const PROBES: (u32, Duration, Duration) = (8, Duration::from_millis(250), Duration::from_secs(15));
+
+/// Most messages are short.
+const READ_BUFFER_BYTES: usize = 16 << 10;
 
 /// Bytes of reports handed to the socket at a time.
 const BATCH_BYTES: usize = 512 << 10;
@@ -201,6 +204,7 @@ async fn dial(peer: &Peer) -> Result<(Socket, Vec<u8>), SessionError> {
         let limits = WebSocketConfig::default()
             .max_message_size(Some(MAX_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_MESSAGE_BYTES))
+            .read_buffer_size(READ_BUFFER_BYTES)
             .max_write_buffer_size(4 * MAX_MESSAGE_BYTES);
         let request = format!("wss://{bracketed}:{port}{PATH}");
         let (socket, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(limits))
@@ -303,6 +307,17 @@ impl Link {
     }
 }
 
+/// Puts a list that came compressed in its place.
+fn unpack(nodes: &mut JobNodes) -> Result<(), String> {
+    if !nodes.packed.is_empty() {
+        let bytes =
+            zstd::bulk::decompress(&nodes.packed, MAX_MESSAGE_BYTES).map_err(|error| error.to_string())?;
+        nodes.nodes = decode(&bytes).map_err(|error| error.to_string())?;
+        nodes.packed.clear();
+    }
+    Ok(())
+}
+
 enum Cut {
     Broken(String),
     Refused(Refused),
@@ -331,7 +346,13 @@ async fn read(
             }
             Ok(ToSplayd::ProbeReply(reply)) => shared.clock().answered(reply, local_us()),
             Ok(ToSplayd::Refused(refused)) => return Err(Cut::Refused(refused)),
-            Ok(order) => {
+            Ok(mut order) => {
+                if let ToSplayd::Nodes(nodes) = &mut order
+                    && let Err(error) = unpack(nodes)
+                {
+                    tracing::warn!(%error, "a list of nodes of the controller is passed over");
+                    continue;
+                }
                 if heard.send(Heard::Order(Box::new(order))).await.is_err() {
                     return Ok(());
                 }

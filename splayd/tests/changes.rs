@@ -35,6 +35,7 @@ fn nodes(ports: &[u16], positions: &[(u32, u32)]) -> JobNodes {
         nodes: ports.iter().map(|&port| Node { ip: "127.0.0.1".into(), port }).collect(),
         positions: positions.to_vec(),
         list_type: ListType::Head,
+        packed: Default::default(),
         list_size: 0,
     }
 }

@@ -211,6 +211,9 @@ pub fn router(app: App, limit: Duration) -> Router {
         .with_state(app)
 }
 
+/// A session has this buffer all the time, and there are thousands of sessions.
+const READ_BUFFER_BYTES: usize = 8 << 10;
+
 async fn session(
     State(app): State<Arc<App>>,
     Extension(Peer(peer)): Extension<Peer>,
@@ -221,6 +224,7 @@ async fn session(
     upgrade
         .max_message_size(MAX_MESSAGE_BYTES)
         .max_frame_size(MAX_MESSAGE_BYTES)
+        .read_buffer_size(READ_BUFFER_BYTES)
         .on_upgrade(move |socket| sessions.serve(socket, peer, shown.map(|Extension(Shown(digest))| digest)))
 }
 

@@ -32,6 +32,9 @@ pub struct Telling {
     next_us: Micros,
 }
 
+/// A longer list of nodes is compressed, once for all splayds.
+const PLAIN_LIST_BYTES: usize = 2048;
+
 impl State {
     /// Who is there may have changed; with `nodes`, addresses have as well.
     pub(super) fn membership_changed(&mut self, now: Micros, id: &str, nodes: bool) {
@@ -123,9 +126,12 @@ impl State {
         let address = |splayd: &str| {
             self.splayds.get(splayd).map(|splayd| splayd.address().to_owned()).unwrap_or_default()
         };
+        let nodes = encode(&job.nodes(address));
+        let long = Some(&nodes).filter(|nodes| nodes.len() > PLAIN_LIST_BYTES);
         let head = Arc::new(NodesHead {
             job: id.to_owned(),
-            nodes: encode(&job.nodes(address)),
+            packed: long.and_then(|nodes| zstd::bulk::compress(nodes, 3).ok()),
+            nodes,
             list_type: job.spec.submission.list_type,
             list_size: job.spec.submission.list_size,
         });

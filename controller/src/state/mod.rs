@@ -192,6 +192,8 @@ pub struct NodesHead {
     pub job: String,
     /// The bencoded list of nodes.
     pub nodes: Vec<u8>,
+    /// The same compressed, where that is worth it.
+    pub packed: Option<Vec<u8>>,
     /// How lists are chosen.
     pub list_type: ListType,
     /// Longest list.

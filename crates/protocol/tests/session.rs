@@ -16,6 +16,7 @@ fn orders_are_golden() {
     let nodes = ToSplayd::Nodes(JobNodes {
         job: "j1".into(),
         nodes: vec![Node { ip: "10.0.0.1".into(), port: 22000 }],
+        packed: ByteBuf::new(),
         positions: vec![(4, 1)],
         list_type: ListType::Random,
         list_size: 0,

@@ -233,9 +233,12 @@ impl Controller {
     pub async fn load(&mut self, session: &mut Session, job: &JobOrder, source: &str) {
         let seats = self.deploy(session, job, source).await;
         let node = |seat: &SeatPorts| Node { ip: "127.0.0.1".into(), port: seat.port };
+        let list: Vec<Node> = seats.iter().map(node).collect();
+        // As a controller sends a long one.
         let nodes = JobNodes {
             job: job.job.clone(),
-            nodes: seats.iter().map(node).collect(),
+            nodes: Vec::new(),
+            packed: ByteBuf::from(zstd::bulk::compress(&encode(&list), 3).unwrap()),
             positions: seats.iter().zip(1..).map(|(seat, position)| (seat.seat, position)).collect(),
             list_type: ListType::Head,
             list_size: 0,

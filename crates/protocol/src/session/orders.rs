@@ -210,6 +210,10 @@ pub struct JobNodes {
     pub job: String,
     /// Addresses, in the order of positions.
     pub nodes: Vec<Node>,
+    /// The same list in bencode, compressed by zstd; `nodes` is empty then. Thousands of splayds are
+    /// sent the whole list of a job.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub packed: ByteBuf,
     /// Position (from 1) of each seat here that takes part; a seat without one is released, or,
     /// under churn, kept as a spare.
     pub positions: Vec<(u32, u32)>,
@@ -247,6 +251,10 @@ impl LiveNodes {
     pub fn positions(&self, total: u32) -> Vec<u32> {
         self.up.iter().flat_map(|&(first, last)| first.max(1)..=last.min(total)).collect()
     }
+}
+
+fn is_empty(bytes: &ByteBuf) -> bool {
+    bytes.is_empty()
 }
 
 /// The start barrier's second half.
