@@ -36,6 +36,7 @@ const INTERNAL: &[&str] = &[
     "socket.smtp_message",
     "splay.compat51",
     "splay.etcd.lease",
+    "splay.etcd.transport",
     "splay.lazy",
     "splay.prelude",
     "splay.sandbox",
