@@ -90,6 +90,7 @@ local exchange = socket.protect(function(state, where, ask, fresh)
   c.try(c.c:send(concat(lines, "\r\n") .. "\r\n\r\n" .. (ask.body or "")))
   local code = c:receivestatusline()
   if not code then c.try(nil, "malformed status line") end
+  state.answered = true
   local header = c:receiveheaders()
   local sink, parts = ltn12.sink.table()
   if code == 204 then c.complete = true else c:receivebody(header, sink) end
@@ -113,7 +114,8 @@ end
 function M.once(where, ask)
   local state = {}
   local code, header, body = exchange(state, where, ask)
-  if not code and state.reused and ask.method == "GET" and header ~= "timeout" then
+  local unheard = state.reused and not state.answered and header ~= "timeout"
+  if not code and unheard and ask.method == "GET" then
     -- It was closed at the same moment.
     code, header, body = exchange(state, where, ask, true)
   end
