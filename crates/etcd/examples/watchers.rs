@@ -43,9 +43,9 @@ async fn measure(address: &str, count: usize) -> Result<Duration, Failure> {
     for _ in 0..count {
         let mut stream = request(address, "GET /v2/keys/watched?wait=true").await?;
         let sender = sender.clone();
-        tokio::spawn(async move {
-            until(&mut stream, b"\"action\"").await.map(|_| sender.send(Instant::now()))
-        });
+        tokio::spawn(
+            async move { until(&mut stream, b"\"action\"").await.map(|_| sender.send(Instant::now())) },
+        );
     }
     drop(sender);
     while watching(address).await? < count {
