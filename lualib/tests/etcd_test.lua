@@ -209,6 +209,16 @@ describe("waiting", function()
     expect({ answer.status, answer.body.errorCode }).same { 400, 401 }
   end)
 
+  it("is over when the store is", function()
+    local cli, server = both()
+    local told, reason = false, nil
+    events.thread(function() told, reason = cli:wait("/k", nil, 0) end)
+    events.sleep(0.2)
+    server:stop()
+    events.sleep(0.2)
+    expect({ told, reason }).same { nil, "closed" }
+  end)
+
   it("ends when a directory above goes", function()
     local cli = both()
     cli:set("/d/e/k", 1)

@@ -37,6 +37,7 @@ const INTERNAL: &[&str] = &[
     "socket.smtp_message",
     "splay.compat51",
     "splay.etcd.lease",
+    "splay.etcd.transport",
     "splay.lazy",
     "splay.nbd_command",
     "splay.nbd_connection",

@@ -95,15 +95,21 @@ local function sweep(self)
     repeat
       events.sleep(SWEEP)
       local more = not self.stopped and core.expire(self.store)
-      if more ~= false or not self.stopped then tell(self) end
+      if not self.stopped then tell(self) end
     until not more
     self.sweeper = nil
   end)
 end
 
+-- Nobody listens to a watcher any more.
+local function forget(self, id)
+  if not self.watchers[id] then return end
+  self.watchers[id] = nil
+  if not self.stopped then core.unwatch(self.store, id) end
+end
+
 -- Sends what a watcher is told until it is over or the client has gone; whether all is well.
 local function follow(self, c, id, watcher)
-  self.watchers[id] = watcher
   local sentinel = events.thread(function()
     -- A client sends nothing before the answer is over: what comes is the end.
     local _, reason = c:receive(1)
@@ -123,10 +129,7 @@ local function follow(self, c, id, watcher)
     events.wait(watcher)
   end
   events.kill(sentinel)
-  if self.watchers[id] then
-    self.watchers[id] = nil
-    if not self.stopped then core.unwatch(self.store, id) end
-  end
+  forget(self, id)
   return not watcher.gone and c:send("0\r\n\r\n")
 end
 
@@ -149,11 +152,14 @@ local function answer(self, c)
     tell(self)
     sweep(self)
   end
+  local watcher = id and { first, last = first and not stream }
+  -- Before the head is sent: that may take a while, in which things happen.
+  if id and not first then self.watchers[id] = watcher end
   if not c:send(reply) then
-    if id and not first then core.unwatch(self.store, id) end
+    if id then forget(self, id) end
     return false
   end
-  if id and not follow(self, c, id, { first, last = first and not stream }) then return false end
+  if id and not follow(self, c, id, watcher) then return false end
   return stays
 end
 
