@@ -119,8 +119,10 @@ local table53 = setmetatable({
   pack = function(...) return { n = select("#", ...), ... } end,
 }, { __index = table })
 
+local string53 = setmetatable(require "splay.nbd_pack", { __index = string })
+
 local function environment()
-  local env = setmetatable({ math = math53, table = table53 }, { __index = _G })
+  local env = setmetatable({ math = math53, table = table53, string = string53 }, { __index = _G })
   env._G = env
   return env
 end

@@ -393,6 +393,21 @@ describe("scripts of nbdkit", function()
     } do
       expect((value(expression))).equal(result)
     end
+    for expression, result in pairs {
+      ["string.pack('<I4', 0x01020304)"] = "\4\3\2\1",
+      ["string.pack('>I2 b', 258, -1)"] = "\1\2\255",
+      ["string.pack('<i8', -2)"] = "\254" .. ("\255"):rep(7),
+      ["string.pack('z s1', 'ab', 'c')"] = "ab\0\1c",
+      ["string.packsize('<I4 x H i8')"] = 15, ["string.unpack('<i2', '\\254\\255')"] = -2,
+      ["select(3, string.unpack('>I3 B', 'a\\0\\1\\2\\3', 2))"] = 6,
+      ["(select(2, string.unpack('s2 z', '\\1\\0xab\\0')))"] = "ab",
+      ["(string.unpack('c3', 'abcd'))"] = "abc", ["string.pack('c4', 'ab')"] = "ab\0\0",
+    } do
+      expect((value(expression))).equal(result)
+    end
+    expect((value("string.pack('d', 1)"))).matches("not supported")
+    expect((value("string.pack('b', 200)"))).matches("overflow")
+    expect((value("string.unpack('<I4', 'abc')"))).matches("too short")
     expect((value("1 // 0"))).matches("attempt to perform 'n//0'")
     expect((value("1.5 & 1"))).matches("^x.lua:1: number has no integer representation")
     expect((value("{} // 1"))).matches("^x.lua:1: attempt to perform arithmetic on a table value")

@@ -42,6 +42,7 @@ const INTERNAL: &[&str] = &[
     "splay.nbd_command",
     "splay.nbd_connection",
     "splay.nbd_memory",
+    "splay.nbd_pack",
     "splay.nbd_script",
     "splay.prelude",
     "splay.sandbox",

@@ -45,6 +45,7 @@ const REFUSED: &[&str] = &[
     "splay.nbd_command",
     "splay.nbd_connection",
     "splay.nbd_memory",
+    "splay.nbd_pack",
     "splay.nbd_script",
     "splay.prelude",
     "splay.restricted_io",
