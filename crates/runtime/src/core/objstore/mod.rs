@@ -280,7 +280,9 @@ native! {
                     Ok(store) => Opened { store, ledger, _place: Some(place) },
                     Err(error) => {
                         ledger.tell(cx);
-                        return refuse(stack, &error.to_string(), error.errno());
+                        // A sandboxed program knows its folders by its own names.
+                        let message = error.to_string().replace(&*place.path.to_string_lossy(), &name);
+                        return refuse(stack, &message, error.errno());
                     }
                 }
             }
