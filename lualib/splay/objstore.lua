@@ -52,7 +52,7 @@ Store.__index = Store
 local l_o
 
 local function to_log(level, line, oid)
-  l_o = l_o or require("splay.log").new(1, "[objstore] ")
+  l_o = l_o or require("splay.log").new(1, "[objstore]")
   l_o:print(("%s %d: %s"):format(oid, level, line))
 end
 

@@ -14,6 +14,7 @@ mod lua;
 mod man;
 mod new;
 mod nodes;
+mod objstore;
 mod plot;
 mod repl;
 pub mod replay;
@@ -58,6 +59,7 @@ Examples:
   splay topology show star -n 9       networks to simulate: check, generate, show, plot
   splay check chord.lua               mistakes that can be seen without running it
   splay churn stats day.churn         what a script of joins and leaves amounts to
+  splay objstore serve --port 7480    an object store, with code that runs inside it
   splay up -n 10                      a testbed of ten splayds on this machine
   splay submit chord.lua -n 200       run it there; then `splay logs`, `splay job`, `splay kill`
   splay doc events.wait               what a library function is for
@@ -97,6 +99,7 @@ enum Command {
     Logs(logs::LogsArgs),
     Kill(jobs::KillArgs),
     Results(results::ResultsArgs),
+    Objstore(objstore::ObjstoreArgs),
     Nodes(nodes::NodesArgs),
     Node(nodes::NodeArgs),
     Users(users::UsersArgs),
@@ -144,6 +147,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Logs(args) => logs::execute(args),
         Command::Kill(args) => jobs::kill(args),
         Command::Results(args) => results::execute(args),
+        Command::Objstore(args) => objstore::execute(args),
         Command::Nodes(args) => nodes::list(args),
         Command::Node(args) => nodes::one(args),
         Command::Users(args) => users::execute(args),
