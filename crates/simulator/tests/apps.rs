@@ -49,7 +49,7 @@ fn prove(app: &str, arguments: &[&str], total: u32, proof: &str) {
 }
 
 /// Apps that judge themselves also where there is nobody else, or one other.
-const FEW: [(&str, &str); 15] = [
+const FEW: [(&str, &str); 16] = [
     ("antientropy.lua", "copies correct: "),
     ("chord.lua", "ring correct: "),
     ("cyclon.lua", "overlay correct: "),
@@ -57,6 +57,7 @@ const FEW: [(&str, &str); 15] = [
     ("hyparview.lua", "broadcast correct: "),
     ("kademlia.lua", "table correct: "),
     ("kvstore.lua", "store correct: "),
+    ("objstore.lua", "objects correct: "),
     ("pastry.lua", "ring correct: "),
     ("peersampling.lua", "views correct: "),
     ("raft.lua", "log correct: "),
@@ -190,6 +191,14 @@ fn a_key_value_store_keeps_what_it_acknowledged() {
     prove("kvstore.lua", &[], 5, "store correct: 5 nodes, 6 keys, 50 writes");
     prove("kvstore.lua", &[], 50, "store correct: 50 nodes, 60 keys, 500 writes");
     prove("kvstore.lua", &["crash=0.1"], 50, "store correct: ");
+}
+
+#[test]
+fn an_object_store_keeps_every_count() {
+    prove("objstore.lua", &[], 5, "objects correct: 5 nodes, 9 objects, 100 counts");
+    prove("objstore.lua", &[], 50, "objects correct: 50 nodes, 54 objects, 1000 counts");
+    prove("objstore.lua", &["crash=0.1"], 50, "objects correct: ");
+    prove("objstore.lua", &["crash=0.3", "n=5"], 50, "objects correct: ");
 }
 
 #[test]

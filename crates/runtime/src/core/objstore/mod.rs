@@ -415,12 +415,12 @@ native! {
         Ok(Return::Values(1))
     }
 
-    /// `apply(store, changes) -> "done" or "known"`, or nil, message, number; with a gap the
+    /// `apply(store, changes, force) -> "done" or "known"`, or nil, message, number; with a gap the
     /// version here is the fourth result.
     fn apply(cx, stack) {
         let shelf = shelf(stack)?;
         let mut opened = shelf.opened()?;
-        let applied = opened.store.apply(stack.check_bytes(2)?);
+        let applied = opened.store.apply(stack.check_bytes(2)?, stack.truth(3));
         let error = match applied {
             Ok(applied) => {
                 stack.push_str(if applied == Applied::Done { "done" } else { "known" });
