@@ -52,7 +52,7 @@ Store.__index = Store
 local l_o
 
 local function to_log(level, line, oid)
-  l_o = l_o or require("splay.log").new(1, "[objstore] ")
+  l_o = l_o or require("splay.log").new(1, "[objstore]")
   l_o:print(("%s %d: %s"):format(oid, level, line))
 end
 
@@ -482,11 +482,12 @@ function Store:stats() return core.stats(self.handle) end
 --- Errors: `nil, "reason", number`: ESTALE (116) if changes in between are missing, with the
 --- version of the object here as fourth value; EINVAL if they are none; ENOSPC.
 ---@param changes string
+---@param force boolean? a whole object replaces the one here whatever its version
 ---@return "done"|"known"|nil applied nil, "reason", number; "known": it has them, or later ones
 ---@return string? reason
 ---@return integer? number of the error
 ---@return integer? version
-function Store:apply(changes) return core.apply(self.handle, changes) end
+function Store:apply(changes, force) return core.apply(self.handle, changes, force) end
 
 --- All there is of an object, as changes for `apply` of another store.
 ---

@@ -55,6 +55,7 @@ end
 
 -- A limit refuses something: the host is told.
 local function met(limit, reached, reason)
+  stores(0, 0, 0)
   if settings.limit then settings.limit(limit, reached) end
   return nil, reason
 end
@@ -256,7 +257,10 @@ function M.open(name, mode)
     end
   end
   if not record then
-    if kind == "r" then return nil, failed end
+    if kind == "r" then
+      stores(0, 0, 0)
+      return nil, failed
+    end
     if settings.max_files and files + other_files >= settings.max_files then
       return met("max_files", files + 1, "Maximum number of files reached.")
     end
@@ -264,7 +268,10 @@ function M.open(name, mode)
   local fault, fault_code = disk_fault(kind == "r" and "read" or "write")
   if fault then return nil, name .. ": " .. fault, fault_code end
   local handle = real_open(path_of(hash), mode)
-  if not handle then return nil, failed end
+  if not handle then
+    stores(0, 0, 0)
+    return nil, failed
+  end
   if not record then
     record = { size = 0 }
     records[hash], files = record, files + 1
@@ -315,6 +322,7 @@ function File:write(...)
   local ok, reason, code = state.handle:write(unpack(parts, 1, n))
   if not ok then
     state.position = nil
+    stores(0, 0, 0)
     return nil, reason, code
   end
   state.position, record.size, used = position + length, record.size + growth, used + growth

@@ -324,12 +324,14 @@ impl Store {
 
     // ---- other stores ------------------------------------------------------------------------
 
-    /// Applies changes that another store made (see [`Store::commit`] and [`Store::whole`]).
-    pub fn apply(&mut self, encoded: &[u8]) -> Result<Applied, ApplyError> {
+    /// Applies changes that another store made (see [`Store::commit`] and [`Store::whole`]). With
+    /// `force` a whole object replaces the one here even if that has the same or a later version:
+    /// where two stores have gone different ways, and the caller knows which one counts.
+    pub fn apply(&mut self, encoded: &[u8], force: bool) -> Result<Applied, ApplyError> {
         let changes = Changes::decode(encoded)?;
         let slot = self.slots.get(&changes.oid);
         let have = slot.map_or(0, |slot| slot.version);
-        if changes.version <= have {
+        if changes.version <= have && !(force && changes.whole) {
             return Ok(Applied::Known);
         }
         if !changes.whole && changes.base != have {

@@ -226,8 +226,8 @@ proptest! {
                 let (version, shipped) = store.commit(draft, true).unwrap();
                 prop_assert!(version > before);
                 let shipped = shipped.unwrap();
-                prop_assert_eq!(replica.apply(&shipped).unwrap(), Applied::Done);
-                prop_assert_eq!(replica.apply(&shipped).unwrap(), Applied::Known);
+                prop_assert_eq!(replica.apply(&shipped, false).unwrap(), Applied::Done);
+                prop_assert_eq!(replica.apply(&shipped, false).unwrap(), Applied::Known);
                 // Any change is the object's last.
                 if let Some(copy) = &mut copy {
                     copy.mtime = now;
@@ -250,7 +250,7 @@ proptest! {
         // A store that knows nothing is told whole objects.
         let mut late = Store::memory(limits, unbounded());
         for (oid, ..) in versions(&store) {
-            late.apply(&store.whole(&oid).unwrap()).unwrap();
+            late.apply(&store.whole(&oid).unwrap(), false).unwrap();
         }
         prop_assert_eq!(versions(&store), versions(&late));
 
@@ -316,12 +316,33 @@ fn changes_with_some_missing_before_are_refused() {
         let draft = transaction.finish().unwrap();
         shipped.push(store.commit(draft, true).unwrap().1.unwrap());
     }
-    replica.apply(&shipped[0]).unwrap();
-    let gap = replica.apply(&shipped[2]).unwrap_err();
+    replica.apply(&shipped[0], false).unwrap();
+    let gap = replica.apply(&shipped[2], false).unwrap_err();
     assert!(matches!(gap, ApplyError::Gap { have: 1, base: 2 }), "{gap}");
-    replica.apply(&store.whole(b"o").unwrap()).unwrap();
+    replica.apply(&store.whole(b"o").unwrap(), false).unwrap();
     assert_eq!(replica.object(b"o"), store.object(b"o"));
     assert_eq!(replica.version(b"o"), 3);
+}
+
+#[test]
+fn a_whole_object_may_replace_one_that_went_another_way() {
+    let store = |data: &[u8]| {
+        let mut store = Store::memory(Limits::default(), unbounded());
+        for _ in 0..2 {
+            let mut transaction = store.begin(b"o", Duration::ZERO);
+            transaction.append(data).unwrap();
+            let draft = transaction.finish().unwrap();
+            store.commit(draft, false).unwrap();
+        }
+        store
+    };
+    let (one, mut other) = (store(b"one"), store(b"other"));
+    let whole = one.whole(b"o").unwrap();
+    assert_eq!(other.apply(&whole, false).unwrap(), Applied::Known);
+    assert_eq!(other.object(b"o").unwrap().data, b"otherother");
+    assert_eq!(other.apply(&whole, true).unwrap(), Applied::Done);
+    assert_eq!(other.object(b"o"), one.object(b"o"));
+    assert_eq!(other.statistics(), one.statistics());
 }
 
 #[test]
@@ -333,7 +354,7 @@ fn changes_of_others_obey_the_limits() {
     transaction.write(20, b"x").unwrap();
     let draft = transaction.finish().unwrap();
     let shipped = store.commit(draft, true).unwrap().1.unwrap();
-    assert!(matches!(small.apply(&shipped), Err(ApplyError::Misfit(Errno::EFBIG))));
-    assert!(matches!(small.apply(b"nonsense"), Err(ApplyError::Decode(_))));
+    assert!(matches!(small.apply(&shipped, false), Err(ApplyError::Misfit(Errno::EFBIG))));
+    assert!(matches!(small.apply(b"nonsense", false), Err(ApplyError::Decode(_))));
     assert_eq!(small.statistics().objects, 0);
 }

@@ -205,6 +205,13 @@ fn a_block_device_outlives_its_replicas() {
 }
 
 #[test]
+fn an_object_store_keeps_every_count() {
+    prove("objstore.lua", 5, 27820, "objects correct: 5 nodes, 9 objects");
+    prove("objstore.lua", 50, 27830, "objects correct: 50 nodes, 54 objects");
+    prove_with("objstore.lua", &["crash=0.1"], 50, 28260, "objects correct: ");
+}
+
+#[test]
 fn a_swarm_shares_a_file() {
     prove("swarm.lua", 5, 26750, "file correct: 5 nodes, 16 pieces");
     prove("swarm.lua", 50, 26760, "file correct: 50 nodes, 16 pieces");

@@ -257,8 +257,69 @@ fn output_goes_where_the_host_wants_it() {
     assert_eq!(lines[..6], expected);
 }
 
+#[test]
+fn object_stores_share_the_quota_of_files() {
+    let stage = Stage::new();
+    let program = r#"
+        local objstore = require "splay.objstore"
+        local kept = assert(objstore.open { directory = "../../escape", flush = "never" })
+        local memory = objstore.open()
+        print(kept:write_full("a", ("x"):rep(30000)), memory:write_full("b", ("x"):rep(40000)))
+        local file = io.open("f", "w")
+        print(file:write(("x"):rep(40000)))
+        print(file:write(("x"):rep(20000)))
+        print(kept:write_full("c", ("x"):rep(20000)))
+        print(memory:exec("c", "function h(input) cls.write_full(input) end cls.register(h)", "h",
+          ("x"):rep(20000)))
+        memory:close()
+        print(kept:write_full("c", ("x"):rep(5000)))
+        file:close()
+        print(io.remove("f"))
+        print(kept:write_full("c", ("x"):rep(20000)))
+        kept:close()
+        print(io.open("g", "w"):write(("x"):rep(60000)))
+        kept = assert(objstore.open { directory = "../../escape" })
+        print(#kept:read("a"), #kept:read("c"))
+        local more = {}
+        stores = {}
+        for i = 1, 5 do
+          local why
+          stores[i], why = objstore.open { directory = "d" .. i }
+          more[i] = why or "ok"
+        end
+        print(unpack(more))
+        print(require "splay.objstore_core")
+    "#;
+    let lines = stage.run(&[program]);
+    let expected = [
+        "1 true\ttrue",
+        "1 nil\tNo disk space",
+        "1 true",
+        "1 nil\tNo space left on device\t28",
+        "1 -28\t\ttable: ADDRESS\tnil",
+        "1 true",
+        "1 true",
+        "1 true",
+        "1 nil\tNo disk space",
+        "1 30000\t20000",
+        "1 ok\tok\tok\tMaximum file descriptors reached\tMaximum file descriptors reached",
+        "1 nil\tnot permitted",
+    ];
+    let lines: Vec<String> = lines
+        .iter()
+        .filter(|line| !line.contains("[splay.sandbox]"))
+        .map(|line| match line.split_once("0x") {
+            Some((before, rest)) => format!("{before}ADDRESS\t{}", rest.split_once('\t').map_or("", |r| r.1)),
+            None => line.clone(),
+        })
+        .collect();
+    assert_eq!(lines[..expected.len()], expected);
+    assert!(stage.is_untouched());
+}
+
 /// Library tests about what the sandbox takes away or has set up already.
 const NOT_IN_SANDBOX: &[&str] = &[
+    "objstore_directory_test.lua",
     "restricted_io_test.lua",
     "restricted_socket_test.lua",
     "restricted_socket_limits_test.lua",

@@ -58,6 +58,7 @@ const FEW: [(&str, &str); 16] = [
     ("kademlia.lua", "table correct: "),
     ("kvstore.lua", "store correct: "),
     ("nbd_replicas.lua", "disk correct: "),
+    ("objstore.lua", "objects correct: "),
     ("pastry.lua", "ring correct: "),
     ("peersampling.lua", "views correct: "),
     ("raft.lua", "log correct: "),
@@ -206,6 +207,14 @@ fn a_block_device_outlives_its_replicas() {
     prove("nbd_replicas.lua", &[], 5, "disk correct: 5 replicas, 5 of them alive, 60 writes");
     prove("nbd_replicas.lua", &["kill=2"], 5, "disk correct: 5 replicas, 3 of them alive, 60 writes");
     prove("nbd_replicas.lua", &["crash=0.3"], 9, "disk correct: 9 replicas, ");
+}
+
+#[test]
+fn an_object_store_keeps_every_count() {
+    prove("objstore.lua", &[], 5, "objects correct: 5 nodes, 9 objects, 100 counts");
+    prove("objstore.lua", &[], 50, "objects correct: 50 nodes, 54 objects, 1000 counts");
+    prove("objstore.lua", &["crash=0.1"], 50, "objects correct: ");
+    prove("objstore.lua", &["crash=0.3", "n=5"], 50, "objects correct: ");
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod man;
 mod nbd;
 mod new;
 mod nodes;
+mod objstore;
 mod plot;
 mod repl;
 pub mod replay;
@@ -66,6 +67,7 @@ Examples:
   splay check chord.lua               mistakes that can be seen without running it
   splay churn stats day.churn         what a script of joins and leaves amounts to
   splay etcd --memory                 an etcd v2 server for programs to agree by
+  splay objstore serve --port 7480    an object store, with code that runs inside it
   splay up -n 10                      a testbed of ten splayds on this machine
   splay submit chord.lua -n 200       run it there; then `splay logs`, `splay job`, `splay kill`
   splay doc events.wait               what a library function is for
@@ -108,6 +110,7 @@ enum Command {
     Logs(logs::LogsArgs),
     Kill(jobs::KillArgs),
     Results(results::ResultsArgs),
+    Objstore(objstore::ObjstoreArgs),
     Nodes(nodes::NodesArgs),
     Node(nodes::NodeArgs),
     Users(users::UsersArgs),
@@ -163,6 +166,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Logs(args) => logs::execute(args),
         Command::Kill(args) => jobs::kill(args),
         Command::Results(args) => results::execute(args),
+        Command::Objstore(args) => objstore::execute(args),
         Command::Nodes(args) => nodes::list(args),
         Command::Node(args) => nodes::one(args),
         Command::Users(args) => users::execute(args),

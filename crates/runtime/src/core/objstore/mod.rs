@@ -280,7 +280,9 @@ native! {
                     Ok(store) => Opened { store, ledger, _place: Some(place) },
                     Err(error) => {
                         ledger.tell(cx);
-                        return refuse(stack, &error.to_string(), error.errno());
+                        // A sandboxed program knows its folders by its own names.
+                        let message = error.to_string().replace(&*place.path.to_string_lossy(), &name);
+                        return refuse(stack, &message, error.errno());
                     }
                 }
             }
@@ -413,12 +415,12 @@ native! {
         Ok(Return::Values(1))
     }
 
-    /// `apply(store, changes) -> "done" or "known"`, or nil, message, number; with a gap the
+    /// `apply(store, changes, force) -> "done" or "known"`, or nil, message, number; with a gap the
     /// version here is the fourth result.
     fn apply(cx, stack) {
         let shelf = shelf(stack)?;
         let mut opened = shelf.opened()?;
-        let applied = opened.store.apply(stack.check_bytes(2)?);
+        let applied = opened.store.apply(stack.check_bytes(2)?, stack.truth(3));
         let error = match applied {
             Ok(applied) => {
                 stack.push_str(if applied == Applied::Done { "done" } else { "known" });

@@ -34,6 +34,9 @@ const REMOVED: [&CStr; 12] = [
     c"package",
 ];
 
+/// What an error that is caught counts for: finding its way takes about so long.
+const CAUGHT_STEPS: usize = 300;
+
 /// Functions of LuaJIT that take long for long tables, or call Lua; each with what stands in.
 const COSTLY: [(&CStr, &CStr, ffi::lua_CFunction); 4] = [
     (c"table", c"insert", costly::<0>),
@@ -98,6 +101,7 @@ nested! {
             stack.insert(1);
             return Ok(Return::Values(stack.top()));
         }
+        meter.charge(CAUGHT_STEPS)?;
         stack.push_bool(false);
         match meter.take_coded() {
             Some(coded) => {
