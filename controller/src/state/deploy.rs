@@ -217,6 +217,15 @@ impl State {
         let job = &self.jobs[id];
         let needed = job.instances() as usize;
         let late = job.live.deadline_us.is_some_and(|deadline| now >= deadline);
+        // The usual case by far, with thousands of splayds: some have answered, the others may yet.
+        let (mut held, mut kept) = (0, 0);
+        for (_, host) in job.active_hosts() {
+            held += host.seats.len();
+            kept += if host.phase >= HostPhase::Deployed { host.seats.len() } else { 0 };
+        }
+        if !late && held >= needed && kept < needed {
+            return;
+        }
         // Seats are numbered in placement order, so the choice does not depend on who is fast.
         let mut seats: Vec<(u32, bool, &str)> = Vec::new();
         for (splayd, host) in job.active_hosts() {
@@ -395,22 +404,21 @@ impl State {
 
     fn review_loading(&mut self, now: Micros, id: &str) {
         let job = &self.jobs[id];
-        let waiting: Vec<String> = job
-            .active_hosts()
-            .filter(|(_, host)| {
-                host.phase < HostPhase::Loaded && host.seats.values().any(|seat| seat.position > 0)
-            })
-            .map(|(splayd, _)| self.name_of(splayd))
-            .collect();
-        let lost: Vec<String> = job
-            .hosts
-            .iter()
-            .filter(|(_, host)| {
-                matches!(host.phase, HostPhase::Lost | HostPhase::Done)
-                    && host.seats.values().any(|seat| seat.position > 0)
-            })
-            .map(|(splayd, _)| self.name_of(splayd))
-            .collect();
+        let takes_part = |host: &Host| host.seats.values().any(|seat| seat.position > 0);
+        let waits = |host: &Host| host.phase < HostPhase::Loaded && takes_part(host);
+        let is_lost =
+            |host: &Host| matches!(host.phase, HostPhase::Lost | HostPhase::Done) && takes_part(host);
+        let late = job.live.deadline_us.is_some_and(|deadline| now >= deadline);
+        // The usual case by far, with thousands of splayds: some have loaded, the others may yet.
+        if !late && job.active_hosts().any(|(_, host)| waits(host)) && !job.hosts.values().any(is_lost) {
+            return;
+        }
+        let named = |those: &dyn Fn(&Host) -> bool| -> Vec<String> {
+            let found = job.hosts.iter().filter(|(_, host)| those(host));
+            found.map(|(splayd, _)| self.name_of(splayd)).collect()
+        };
+        let waiting = named(&|host| host.phase.holds() && waits(host));
+        let lost = named(&is_lost);
         if !lost.is_empty() {
             self.go(now, id, JobState::Failed, format!("lost before its start: {}", listed(&lost)), None);
         } else if waiting.is_empty() {
