@@ -186,7 +186,7 @@ pub fn router(app: App, limit: Duration) -> Router {
         .route("/splayds/{id}/availability", get(splayds::availability))
         .route("/splayds/{id}/revoke", post(splayds::revoke))
         .route("/blacklist", get(splayds::blacklist).put(splayds::set_blacklist))
-        .route("/native", get(splayds::native).post(splayds::add_native).layer(large.clone()))
+        .route("/native", get(splayds::native).post(splayds::add_native).layer(large))
         .route("/native/{sha256}", axum::routing::delete(splayds::remove_native))
         .route("/jobs", get(jobs::list).post(submit::submit).layer(large))
         .route("/jobs/{id}", get(jobs::one))

@@ -236,6 +236,15 @@ impl State {
         let job = &self.jobs[id];
         let needed = job.instances() as usize;
         let late = job.live.deadline_us.is_some_and(|deadline| now >= deadline);
+        // The usual case by far, with thousands of splayds: some have answered, the others may yet.
+        let (mut held, mut kept) = (0, 0);
+        for (_, host) in job.active_hosts() {
+            held += host.seats.len();
+            kept += if host.phase >= HostPhase::Deployed { host.seats.len() } else { 0 };
+        }
+        if !late && held >= needed && kept < needed {
+            return;
+        }
         // Seats are numbered in placement order, so the choice does not depend on who is fast.
         let mut seats: Vec<(u32, bool, &str)> = Vec::new();
         for (splayd, host) in job.active_hosts() {
