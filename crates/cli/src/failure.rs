@@ -306,7 +306,13 @@ fn advice(code: ErrorCode) -> &'static str {
 /// Why a file cannot be read, in the words of a user.
 fn unreadable(path: &Path, source: &io::Error) -> String {
     match source.kind() {
-        io::ErrorKind::NotFound => format!("no such file: {}", path.display()),
+        io::ErrorKind::NotFound => {
+            // A name with a dot in it has an ending already, or means one folder of several.
+            let lua = path.with_extension("lua");
+            let meant = path.extension().is_none() && lua.is_file();
+            let hint = meant.then(|| format!("; did you mean {}?", lua.display())).unwrap_or_default();
+            format!("no such file: {}{hint}", path.display())
+        }
         io::ErrorKind::IsADirectory => format!("is a folder, not a file: {}", path.display()),
         _ => format!("cannot read {}: {source}", path.display()),
     }
