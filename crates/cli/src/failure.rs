@@ -307,11 +307,12 @@ fn advice(code: ErrorCode) -> &'static str {
 fn unreadable(path: &Path, source: &io::Error) -> String {
     match source.kind() {
         io::ErrorKind::NotFound => {
-            // A name with a dot in it has an ending already, or means one folder of several.
+            // The ending was forgotten.
             let lua = path.with_extension("lua");
-            let meant = path.extension().is_none() && lua.is_file();
-            let hint = meant.then(|| format!("; did you mean {}?", lua.display())).unwrap_or_default();
-            format!("no such file: {}{hint}", path.display())
+            match path.extension().is_none() && lua.is_file() {
+                true => format!("no such file: {}; did you mean {}?", path.display(), lua.display()),
+                false => format!("no such file: {}", path.display()),
+            }
         }
         io::ErrorKind::IsADirectory => format!("is a folder, not a file: {}", path.display()),
         _ => format!("cannot read {}: {source}", path.display()),
