@@ -28,7 +28,7 @@ use splay_simulator::{NetworkConfig, VirtualDriver};
 use crate::dispatcher::Input;
 use crate::failure::{Failure, STATUS_INTERRUPTED};
 use crate::interrupt;
-pub use prompts::{Command, Prompts};
+pub use prompts::{Command, Cutter, Prompts};
 
 pub use follow::{Churn, Churned};
 use follow::{Share, follow};

@@ -334,7 +334,14 @@ fn advice(code: ErrorCode) -> &'static str {
 /// Why a file cannot be read, in the words of a user.
 fn unreadable(path: &Path, source: &io::Error) -> String {
     match source.kind() {
-        io::ErrorKind::NotFound => format!("no such file: {}", path.display()),
+        io::ErrorKind::NotFound => {
+            // The ending was forgotten.
+            let lua = path.with_extension("lua");
+            match path.extension().is_none() && lua.is_file() {
+                true => format!("no such file: {}; did you mean {}?", path.display(), lua.display()),
+                false => format!("no such file: {}", path.display()),
+            }
+        }
         io::ErrorKind::IsADirectory => format!("is a folder, not a file: {}", path.display()),
         _ => format!("cannot read {}: {source}", path.display()),
     }

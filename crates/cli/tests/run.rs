@@ -313,8 +313,9 @@ fn verbose_tells_starts_and_ends() {
 #[test]
 fn errors_name_what_is_wrong() {
     let place = Place::with("local x = 1\nlocal = 2\n");
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 9] = [
         (&["run", "missing.lua"], 3, "splay: no such file: missing.lua\n"),
+        (&["run", "app"], 3, "splay: no such file: app; did you mean app.lua?\n"),
         (&["run", "."], 3, "splay: is a folder, not a Lua file: .\n"),
         (&["run", "app.lua"], 4, "splay: app.lua:2: "),
         (&["run", "app.lua", "--nn", "3"], 2, "splay: unexpected argument '--nn' found"),
@@ -486,6 +487,15 @@ fn an_instance_that_lives_on_without_its_first_thread_is_told() {
     assert!(outcome.err.contains("  [1] its first thread died and it lived on: "), "{outcome:?}");
     assert!(place.result("instances/2.log").contains("! that was the thread events.run began with"));
     assert!(place.result("events.jsonl").contains("\"lives_on\":true"));
+
+    // The same where the main chunk makes the thread and runs without one.
+    place.write(
+        "app.lua",
+        "require 'splay.base'\nevents.thread(function()\n  assert(require('splay.rpc').server(job.me))\n  \
+         events.sleep(0.1)\n  error('gone')\nend)\nevents.run()",
+    );
+    let outcome = place.run(1, &["--for", "1s"]).ended(1);
+    assert!(outcome.err.contains("  [1] its first thread died and it lived on: "), "{outcome:?}");
 
     // Nothing is left: the instance ends, and there is no need to say so.
     place.write("app.lua", "require 'splay.base' events.run(function() error('gone') end)");
