@@ -54,7 +54,7 @@ fn a_second_gives_a_figure() {
     for workload in Workload::ALL {
         let ports = ports();
         let (server, client) = both(side(workload, false, ports), side(workload, true, ports));
-        let (server, client) = (server.expect(workload.name()), client.expect(workload.name()));
+        let (server, client) = (server.unwrap(), client.unwrap());
         assert!(rate(&server) > 10.0, "{} {:?}", workload.name(), server.figures);
         match &client.figures {
             Figures::Transactions { latency: Some(latency), num_transactions, .. } => {
@@ -86,7 +86,7 @@ fn threads_and_flows() {
             ..side(workload, client, ports)
         };
         let (server, client) = both(many(false), many(true));
-        let (server, client) = (server.expect(workload.name()), client.expect(workload.name()));
+        let (server, client) = (server.unwrap(), client.unwrap());
         assert!(rate(&server) > 10.0, "{}", workload.name());
         if workload != Workload::TcpStream {
             let mut flows: Vec<_> =

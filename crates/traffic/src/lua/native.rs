@@ -257,7 +257,6 @@ unsafe extern "C-unwind" fn send(state: *mut lua_State) -> c_int {
         let flags = flags | libc::MSG_NOSIGNAL;
         let count = libc::sendto(fd, data.as_ptr().cast(), data.len(), flags, address, length);
         let result = if count < 0 { Err(io::Error::last_os_error()) } else { Ok(count as usize) };
-        drop(name);
         answer(state, result)
     }
 }

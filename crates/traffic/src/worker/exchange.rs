@@ -87,7 +87,10 @@ impl Worker<'_> {
                 }
                 Done::Bytes(_) => break,
                 Done::Blocked => return self.interest(slot, epoll::EventFlags::OUT),
-                Done::Over => return Ok(self.remove(slot)),
+                Done::Over => {
+                    self.remove(slot);
+                    return Ok(());
+                }
             }
         }
         let client = self.options.client;
@@ -121,7 +124,10 @@ impl Worker<'_> {
                     }
                     return Ok(());
                 }
-                Done::Over => return Ok(self.remove(slot)),
+                Done::Over => {
+                    self.remove(slot);
+                    return Ok(());
+                }
             }
         }
         let now = clock();
