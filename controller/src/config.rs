@@ -36,6 +36,17 @@ pub struct Config {
     pub max_result_bytes: u64,
     /// How often splayds tell how they are, seconds.
     pub status_seconds: u32,
+    /// A session in which nothing is heard for so long is broken, on either side; seconds.
+    pub silence_seconds: u32,
+    /// A request with its body has to be there within so long; seconds.
+    pub request_seconds: u32,
+    /// Folder of result files, which several controllers have to share; absent: in the data folder, or,
+    /// with PostgreSQL, in the database.
+    pub results: Option<PathBuf>,
+    /// How other controllers on the same database reach this one; absent: by its own address.
+    pub internal_url: Option<String>,
+    /// What is kept of jobs that are over.
+    pub retention: Retention,
     /// Times.
     pub timing: Seconds,
 }
@@ -58,20 +69,43 @@ pub struct Seconds {
     pub ahead: f64,
     /// A scheduled job is deployed so long before its time.
     pub lead: f64,
+    /// Before a job's start, a splayd may be offline for so long before others take its part.
+    pub absent: f64,
+    /// A job stays in memory for so long after its end.
+    pub keep: f64,
+}
+
+/// How long logs and results are kept after the end of their jobs. The jobs themselves, what happened
+/// to them and their programs stay.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Those of the last so many jobs; 0: of all.
+    pub jobs: u32,
+    /// For so many days; 0: for ever.
+    pub days: f64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { jobs: 10_000, days: 90.0 }
+    }
 }
 
 impl Default for Seconds {
     fn default() -> Self {
-        let Timing { offline_grace, deploy, load, start_margin, drain, ahead, lead } = Timing::default();
+        let t = Timing::default();
         let seconds = |us: u64| us as f64 / 1e6;
         Seconds {
-            offline_grace: seconds(offline_grace),
-            deploy: seconds(deploy),
-            load: seconds(load),
-            start_margin: seconds(start_margin),
-            drain: seconds(drain),
-            ahead: seconds(ahead),
-            lead: seconds(lead),
+            offline_grace: seconds(t.offline_grace),
+            deploy: seconds(t.deploy),
+            load: seconds(t.load),
+            start_margin: seconds(t.start_margin),
+            drain: seconds(t.drain),
+            ahead: seconds(t.ahead),
+            lead: seconds(t.lead),
+            absent: seconds(t.absent),
+            keep: seconds(t.keep),
         }
     }
 }
@@ -90,6 +124,11 @@ impl Default for Config {
             max_log_bytes: 1 << 30,
             max_result_bytes: 1 << 30,
             status_seconds: 10,
+            silence_seconds: 60,
+            request_seconds: 300,
+            results: None,
+            internal_url: None,
+            retention: Retention::default(),
             timing: Seconds::default(),
         }
     }
@@ -131,6 +170,24 @@ impl Config {
         if let Some(url) = self.url.as_ref().filter(|url| !splay_protocol::join::is_controller_url(url)) {
             return wrong(&format!("url `{url}` is not of the form https://host:port"));
         }
+        for (name, value) in
+            [("silence_seconds", self.silence_seconds), ("request_seconds", self.request_seconds)]
+        {
+            if !(1..=3600).contains(&value) {
+                return wrong(&format!("{name} is {value}: 1 to 3600 are allowed"));
+            }
+        }
+        if let Some(url) =
+            self.internal_url.as_ref().filter(|url| !splay_protocol::join::is_controller_url(url))
+        {
+            return wrong(&format!("internal_url `{url}` is not of the form https://host:port"));
+        }
+        if !(0.0..=36_500.0).contains(&self.retention.days) {
+            return wrong(&format!(
+                "retention.days is {}: days from 0 to 36500 are allowed",
+                self.retention.days
+            ));
+        }
         let t = &self.timing;
         for (name, value) in [
             ("offline_grace", t.offline_grace),
@@ -140,6 +197,8 @@ impl Config {
             ("drain", t.drain),
             ("ahead", t.ahead),
             ("lead", t.lead),
+            ("absent", t.absent),
+            ("keep", t.keep),
         ] {
             if !(0.0..=1e6).contains(&value) {
                 return wrong(&format!("timing.{name} is {value}: seconds from 0 to 1000000 are allowed"));
@@ -159,6 +218,8 @@ impl Config {
             drain: micros(t.drain),
             ahead: micros(t.ahead),
             lead: micros(t.lead),
+            absent: micros(t.absent),
+            keep: micros(t.keep),
         }
     }
 
@@ -166,6 +227,20 @@ impl Config {
     pub fn database_url(&self) -> String {
         let file = || format!("sqlite:{}?mode=rwc", self.data.join("controller.db").display());
         self.database.clone().unwrap_or_else(file)
+    }
+
+    /// How other controllers on the same database reach this one.
+    pub fn own_url(&self, listening: SocketAddr) -> String {
+        if let Some(url) = &self.internal_url {
+            return url.trim_end_matches('/').to_owned();
+        }
+        match listening.ip().is_unspecified() {
+            true => {
+                let system = rustix::system::uname();
+                format!("https://{}:{}", system.nodename().to_string_lossy(), listening.port())
+            }
+            false => format!("https://{listening}"),
+        }
     }
 
     /// How others reach the controller.
@@ -194,5 +269,8 @@ mod tests {
         std::fs::write(&path, "[timing]\noffline_grace = -1\n").unwrap();
         let error = Config::load(&path).unwrap().check().unwrap_err().to_string();
         assert!(error.starts_with("timing.offline_grace is -1"), "{error}");
+        std::fs::write(&path, "silence_seconds = 0\n").unwrap();
+        let error = Config::load(&path).unwrap().check().unwrap_err().to_string();
+        assert!(error.starts_with("silence_seconds is 0"), "{error}");
     }
 }

@@ -2,15 +2,15 @@
 //! in one transaction, and only then carries out what is to be done. Never waits for a session: one
 //! whose queue is full is cut.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use splay_protocol::api::{JobEvent, ResultFile};
-use splay_protocol::session::{LogBatch, Refused, RefusedCode, ResultPart, Settings, ToSplayd, Welcome};
+use splay_protocol::api::JobEvent;
+use splay_protocol::session::{LogBatch, Refused, RefusedCode, Settings, ToSplayd, Welcome};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::keeping::{ResultRules, keep_result};
 use crate::state::{Action, Event, Micros, NodesHead, Rejected, State};
 use crate::store::{Commit, Store, StoreError};
 
@@ -26,6 +26,8 @@ pub enum Outgoing {
     Message(Box<ToSplayd>),
     /// Who is in a job: encoded when its turn comes, so that long lists wait only once.
     Nodes(Arc<NodesHead>, Vec<(u32, u32)>),
+    /// A message that is encoded already.
+    Encoded(Arc<[u8]>),
     /// Files by their digests.
     Files(Vec<String>),
     /// The last word.
@@ -81,15 +83,6 @@ struct Session {
     queue: mpsc::Sender<Outgoing>,
 }
 
-/// Bounds of what jobs leave.
-#[derive(Debug, Clone)]
-pub struct ResultRules {
-    /// Where result files go.
-    pub folder: PathBuf,
-    /// Bytes of one file at most.
-    pub max_file_bytes: u64,
-}
-
 /// Everything the task owns.
 struct Owner {
     state: State,
@@ -99,7 +92,12 @@ struct Owner {
     settings: Settings,
     results: ResultRules,
     feed: broadcast::Sender<Feed>,
+    /// Jobs that splayds speak of and that never were.
+    unknown: HashSet<String>,
 }
+
+/// So many of them are remembered.
+const UNKNOWN: usize = 1000;
 
 impl Hub {
     /// Starts the task. It ends when `stop` says so, or with the error that keeps it from storing.
@@ -113,7 +111,16 @@ impl Hub {
         let (inputs, received) = mpsc::channel(1024);
         let (feed, _) = broadcast::channel(4096);
         let sessions = HashMap::new();
-        let owner = Owner { state, store, sessions, next_session: 0, settings, results, feed: feed.clone() };
+        let owner = Owner {
+            state,
+            store,
+            sessions,
+            next_session: 0,
+            settings,
+            results,
+            feed: feed.clone(),
+            unknown: HashSet::new(),
+        };
         let task = tokio::spawn(owner.run(received, stop));
         (Hub { inputs, feed }, task)
     }
@@ -188,18 +195,21 @@ impl Owner {
                 }
             };
             let mut answers = Vec::new();
-            tokio::select! {
+            let first = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
                 input = inputs.recv() => match input {
-                    Some(input) => self.take(input, &mut answers),
+                    Some(input) => Some(input),
                     None => break,
                 },
-                () = tick => {}
+                () = tick => None,
+            };
+            if let Some(input) = first {
+                self.take(input, &mut answers).await?;
             }
             for _ in 1..BATCH {
                 match inputs.try_recv() {
-                    Ok(input) => self.take(input, &mut answers),
+                    Ok(input) => self.take(input, &mut answers).await?,
                     Err(_) => break,
                 }
             }
@@ -217,10 +227,15 @@ impl Owner {
         Ok(())
     }
 
-    fn take(&mut self, input: Input, answers: &mut Vec<(Answer, Result<(), Rejected>)>) {
+    async fn take(
+        &mut self,
+        input: Input,
+        answers: &mut Vec<(Answer, Result<(), Rejected>)>,
+    ) -> Result<(), StoreError> {
         let now = now_us();
         match input {
             Input::Event(event, answer) => {
+                self.recall(now, &event).await?;
                 let result = self.state.apply(now, event);
                 if let Some(answer) = answer {
                     answers.push((answer, result));
@@ -264,6 +279,29 @@ impl Owner {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Fetches a job that is over and not in memory, where an event is about one.
+    async fn recall(&mut self, now: Micros, event: &Event) -> Result<(), StoreError> {
+        let id = match event {
+            Event::Report(_, report) => report.event.job(),
+            Event::Remove { job, .. } => job,
+            _ => return Ok(()),
+        };
+        if self.state.jobs().contains_key(id) || self.unknown.contains(id) {
+            return Ok(());
+        }
+        match self.store.job(id).await? {
+            Some(job) => self.state.recall(now, job),
+            None => {
+                if self.unknown.len() >= UNKNOWN {
+                    self.unknown.clear();
+                }
+                self.unknown.insert(id.to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// Stores what has changed, then does what is to be done.
@@ -277,12 +315,16 @@ impl Owner {
                     commit.logs.push((splayd.clone(), *sequence, batch.clone()))
                 }
                 Action::Result(part) => {
-                    if let Some(file) = self.keep_result(part).await? {
-                        commit.results.retain(|(job, known)| {
-                            (job, known.position, &known.path) != (&part.job, file.position, &file.path)
-                        });
-                        commit.results.push((part.job.clone(), file));
-                    }
+                    keep_result(&self.results, &self.store, part, &mut commit).await?;
+                }
+                Action::Finished(job) => {
+                    commit.finished.retain(|known| known.summary.id != job.summary.id);
+                    commit.finished.push((**job).clone());
+                }
+                Action::RemoveKept(job) => commit.removed.push(job.clone()),
+                Action::Availability(splayd, at, state) => {
+                    commit.availability.retain(|known| (&known.0, known.1) != (splayd, *at));
+                    commit.availability.push((splayd.clone(), *at, *state));
                 }
                 _ => {}
             }
@@ -297,6 +339,7 @@ impl Owner {
                 Action::SendNodes(splayd, head, positions) => {
                     self.say(&splayd, Outgoing::Nodes(head, positions))
                 }
+                Action::SendEncoded(splayd, bytes) => self.say(&splayd, Outgoing::Encoded(bytes)),
                 Action::SendFiles(splayd, digests) => self.say(&splayd, Outgoing::Files(digests)),
                 Action::Close(splayd, code, reason) => self.say(&splayd, Outgoing::Close(code, reason)),
                 Action::Ack(splayd, sequence) => drop(acknowledged.insert(splayd, sequence)),
@@ -307,7 +350,8 @@ impl Owner {
                         let _ = self.feed.send(Feed::Logs(job.into(), splayd.into(), sequence, data));
                     }
                 }
-                Action::Result(_) => {}
+                Action::Result(_) | Action::Finished(_) | Action::Availability(..) => {}
+                Action::RemoveKept(job) => self.results.remove(&job).await,
             }
         }
         for (splayd, sequence) in acknowledged {
@@ -326,53 +370,12 @@ impl Owner {
             let _ = self.state.apply(now_us(), Event::Disconnected(splayd.to_owned()));
         }
     }
-
-    /// Writes a piece of a result where it belongs. A piece that came before is written again.
-    async fn keep_result(&self, part: &ResultPart) -> Result<Option<ResultFile>, StoreError> {
-        if !safe_path(&part.path) || part.total_bytes > self.results.max_file_bytes {
-            tracing::warn!(
-                job = part.job,
-                path = part.path,
-                bytes = part.total_bytes,
-                "result file not taken"
-            );
-            return Ok(None);
-        }
-        let path = self.results.folder.join(&part.job).join(part.position.to_string()).join(&part.path);
-        let (data, offset, total) = (part.data.to_vec(), part.offset, part.total_bytes);
-        let shown = path.display().to_string();
-        let written = tokio::task::spawn_blocking(move || write_piece(&path, offset, total, &data)).await;
-        let written = written.unwrap_or(Ok(None)).map_err(|error| StoreError::File(shown, error))?;
-        let file = |received_bytes| ResultFile {
-            position: part.position,
-            path: part.path.clone(),
-            bytes: part.total_bytes,
-            received_bytes,
-        };
-        Ok(written.map(file))
-    }
 }
 
 /// Whether a path stays in its folder: relative, of plain names.
 pub fn safe_path(path: &str) -> bool {
     let name = |part: &str| !part.is_empty() && part != "." && part != ".." && part.len() <= 255;
     path.len() <= 1024 && !path.contains(['\0', '\\']) && path.split('/').all(name)
-}
-
-fn write_piece(path: &std::path::Path, offset: u64, total: u64, data: &[u8]) -> std::io::Result<Option<u64>> {
-    use std::os::unix::fs::FileExt as _;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-    let length = file.metadata()?.len();
-    // A hole, or more than was announced: not what an honest splayd sends.
-    if offset > length || offset.checked_add(data.len() as u64).is_none_or(|end| end > total) {
-        return Ok(None);
-    }
-    file.write_all_at(data, offset)?;
-    file.sync_data()?;
-    Ok(Some(length.max(offset + data.len() as u64)))
 }
 
 /// The last word of a session.
@@ -392,18 +395,5 @@ mod tests {
         for path in ["", "/a", "a//b", "../a", "a/..", "a/./b", "a\0", "a\\b", "a/"] {
             assert!(!safe_path(path), "{path}");
         }
-    }
-
-    #[test]
-    fn pieces_make_a_file_whatever_comes_twice() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("j/1/out");
-        let write = |offset, data: &[u8]| write_piece(&path, offset, 6, data).unwrap();
-        assert_eq!(write(0, b"abc"), Some(3));
-        assert_eq!(write(4, b"x"), None);
-        assert_eq!(write(3, b"def"), Some(6));
-        assert_eq!(write(0, b"abc"), Some(6));
-        assert_eq!(write(6, b"more"), None);
-        assert_eq!(std::fs::read(&path).unwrap(), b"abcdef");
     }
 }

@@ -3,7 +3,9 @@
 
 pub mod api;
 pub mod config;
+pub mod front;
 pub mod hub;
+pub mod keeping;
 pub mod log_reader;
 pub mod secrets;
 pub mod server;

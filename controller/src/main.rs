@@ -128,6 +128,12 @@ struct Place {
     /// Address and port to listen on (serve)
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Folder of result files, shared by the controllers of a database (serve)
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
+    /// How other controllers on the same database reach this one (serve)
+    #[arg(long, value_name = "URL")]
+    internal_url: Option<String>,
     /// Certificate chain in PEM (serve)
     #[arg(long, value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
@@ -144,6 +150,12 @@ impl Place {
         }
         if self.database.is_some() {
             config.database.clone_from(&self.database);
+        }
+        if self.results.is_some() {
+            config.results.clone_from(&self.results);
+        }
+        if self.internal_url.is_some() {
+            config.internal_url.clone_from(&self.internal_url);
         }
         config.listen = self.listen.unwrap_or(config.listen);
         if self.cert.is_some() {
@@ -211,11 +223,13 @@ fn serve(place: &Place) -> anyhow::Result<()> {
         .with_ansi(io::stderr().is_terminal())
         .init();
     server::raise_descriptor_limit();
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
         let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         let running = server::start(config).await?;
         let mut out = io::stdout().lock();
-        writeln!(out, "listening on {}, reached at {}", running.address, running.url)?;
+        let role = if running.stands_by { "; another controller leads" } else { "" };
+        writeln!(out, "listening on {}, reached at {}{role}", running.address, running.url)?;
         if let Some(password) = &running.first_password {
             writeln!(out, "user admin, password {password} (shown this once)")?;
         }
@@ -229,7 +243,10 @@ fn serve(place: &Place) -> anyhow::Result<()> {
         };
         running.until(stop).await?;
         Ok(())
-    })
+    });
+    // Work that nobody waits for any more does not keep the process.
+    runtime.shutdown_background();
+    served
 }
 
 async fn open(config: &Config) -> anyhow::Result<Store> {

@@ -22,11 +22,8 @@ use crate::secrets::random_id;
 use crate::state::{Event, NodesHead, Rejected, SplaydRecord};
 use crate::store::{JoinFault, Store, StoreError};
 
-/// A splayd that says nothing for so long, not even that it hears, is cut.
-const SILENCE: Duration = Duration::from_secs(60);
-
-/// So often a splayd is asked whether it hears.
-const PING: Duration = Duration::from_secs(20);
+/// So many times within the longest silence a splayd is asked whether it hears.
+const PINGS: u32 = 3;
 
 /// A message that a splayd does not take within this time ends the session.
 const SEND: Duration = Duration::from_secs(30);
@@ -49,6 +46,8 @@ pub struct Sessions {
     /// Whether splayds may trust the system's roots instead of the certificate itself: they then
     /// sign without it.
     pub by_roots: bool,
+    /// A splayd that says nothing for so long, not even that it hears, is cut.
+    pub silence: Duration,
 }
 
 /// Why a session ends.
@@ -87,9 +86,10 @@ impl From<Rejected> for Fault {
 }
 
 impl Sessions {
-    /// Serves one connection to its end.
-    pub async fn serve(self, mut socket: WebSocket, peer: IpAddr) {
-        let result = match self.greet(&mut socket, peer).await {
+    /// Serves one connection to its end. `shown`: the splayd sees the certificate of another controller,
+    /// which passes all on.
+    pub async fn serve(self, mut socket: WebSocket, peer: IpAddr, shown: Option<Vec<u8>>) {
+        let result = match self.greet(&mut socket, peer, shown.as_deref()).await {
             Ok((splayd, number, queue)) => {
                 let result = self.carry(&mut socket, &splayd, queue).await;
                 self.hub.closed(splayd.clone(), number).await;
@@ -119,6 +119,7 @@ impl Sessions {
         &self,
         socket: &mut WebSocket,
         peer: IpAddr,
+        shown: Option<&[u8]>,
     ) -> Result<(String, u64, mpsc::Receiver<Outgoing>), Fault> {
         let nonce: [u8; 32] = rand::random();
         let challenge = Challenge { version: VERSION, nonce: ByteBuf::from(nonce.to_vec()) };
@@ -134,7 +135,7 @@ impl Sessions {
             let text = format!("the splayd speaks version {}, this controller {VERSION}", hello.version);
             return Err(refused(RefusedCode::Version, text));
         }
-        self.check_signature(&nonce, &hello)?;
+        self.check_signature(&nonce, &hello, shown)?;
         check_info(&hello)?;
         let key = hex::encode(&*hello.key);
         let known = self.store.splayd_by_key(&key).await?;
@@ -153,24 +154,25 @@ impl Sessions {
             }
         };
         let (queue, outgoing) = mpsc::channel(SESSION_QUEUE);
-        let Hello { info, jobs, incarnation, .. } = hello;
+        let Hello { info, jobs, incarnation, reports, .. } = hello;
         let event = Event::Connected {
             splayd: splayd.clone(),
             enrolled,
             info: Box::new(info),
             jobs,
             incarnation,
+            reports,
             peer,
         };
         let number = self.hub.open(splayd.clone(), event, queue).await??;
         Ok((splayd, number, outgoing))
     }
 
-    fn check_signature(&self, nonce: &[u8], hello: &Hello) -> Result<(), Fault> {
+    fn check_signature(&self, nonce: &[u8], hello: &Hello, shown: Option<&[u8]>) -> Result<(), Fault> {
         let key = UnparsedPublicKey::new(&ED25519, &*hello.key);
         let fits =
             |certificate: &[u8]| key.verify(&signed_text(nonce, certificate), &hello.signature).is_ok();
-        if fits(&self.certificate) || (self.by_roots && fits(&[])) {
+        if fits(shown.unwrap_or(&self.certificate)) || (self.by_roots && fits(&[])) {
             return Ok(());
         }
         Err(refused(
@@ -212,7 +214,7 @@ impl Sessions {
         mut queue: mpsc::Receiver<Outgoing>,
     ) -> Result<(), Fault> {
         let mut heard = Instant::now();
-        let mut ping = tokio::time::interval(PING);
+        let mut ping = tokio::time::interval(self.silence / PINGS);
         // What the state says against a report comes back here.
         let (fault, mut faults) = mpsc::channel::<Rejected>(1);
         loop {
@@ -236,13 +238,15 @@ impl Sessions {
                     None => return Err(refused(RefusedCode::Busy, "too many messages wait")),
                     Some(Outgoing::Message(message)) => send(socket, encode(&*message)).await?,
                     Some(Outgoing::Nodes(head, positions)) => send(socket, encode_nodes(&head, &positions)).await?,
+                    Some(Outgoing::Encoded(bytes)) => send(socket, bytes.to_vec()).await?,
                     Some(Outgoing::Files(digests)) => self.send_files(socket, digests).await?,
                     Some(Outgoing::Close(code, reason)) => return Err(refused(code, reason)),
                 },
                 Some(rejected) = faults.recv() => return Err(rejected.into()),
                 _ = ping.tick() => {
-                    if heard.elapsed() > SILENCE {
-                        return Err(refused(RefusedCode::Protocol, "nothing was heard for 60 s"));
+                    if heard.elapsed() > self.silence {
+                        let text = format!("nothing was heard for {} s", self.silence.as_secs());
+                        return Err(refused(RefusedCode::Protocol, text));
                     }
                     let sent = timeout(SEND, socket.send(Message::Ping(Bytes::new()))).await;
                     sent.map_err(|_| Fault::Gone)?.map_err(|_| Fault::Gone)?;
@@ -276,7 +280,10 @@ impl Sessions {
                 let reply = ProbeReply { sent_us: probe.sent_us, received_us, replied_us: now_us() };
                 return Ok(Some(ToSplayd::ProbeReply(reply)));
             }
-            ToController::Report(report) => Event::Report(splayd.to_owned(), report),
+            ToController::Report(mut report) => {
+                shorten(&mut report.event);
+                Event::Report(splayd.to_owned(), report)
+            }
             ToController::Status(status) => Event::Status(splayd.to_owned(), status),
             ToController::NeedFiles(need) => Event::NeedFiles(splayd.to_owned(), need.job, need.sha256),
             ToController::Hello(_) | ToController::Enrol(_) => {
@@ -327,15 +334,37 @@ struct Numbered {
     sequence: u64,
 }
 
+/// Texts for people are kept up to so many bytes: a traceback and more.
+const MAX_TEXT_BYTES: usize = 16 << 10;
+
+/// Cuts texts that are longer than anybody reads: they are kept in the job's history.
+fn shorten(event: &mut Told) {
+    let text = match event {
+        Told::Ended(told) => &mut told.detail,
+        Told::DeployRefused(told) => &mut told.reason,
+        Told::WorkerLost(told) => &mut told.how,
+        Told::Limit(told) => &mut told.limit,
+        _ => return,
+    };
+    text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+}
+
 /// What the controller keeps of a splayd's word is bounded.
 fn check_info(hello: &Hello) -> Result<(), Fault> {
+    const WORD: usize = 255;
     let info = &hello.info;
-    let name = !info.name.is_empty() && info.name.len() <= 255;
+    let words = [&info.name, &info.address, &info.version, &info.os, &info.architecture, &info.kernel];
+    let mut short = words.into_iter().chain([&info.country, &hello.incarnation]).chain(&info.native);
+    let names = !info.name.is_empty() && short.all(|word| word.len() <= WORD);
     let lists = info.labels.len() <= 100 && info.native.len() <= 1000 && info.degraded.len() <= 100;
-    if name && lists && info.ports.0 > 0 && info.ports.0 <= info.ports.1 && info.max_instances <= 65_535 {
+    let labels = info.labels.iter().all(|(key, value)| key.len() <= WORD && value.len() <= WORD);
+    let notes = info.degraded.iter().all(|note| note.len() <= 4 * WORD);
+    let ports = info.ports.0 > 0 && info.ports.0 <= info.ports.1;
+    if names && lists && labels && notes && ports && info.max_instances <= 65_535 {
         return Ok(());
     }
-    Err(refused(RefusedCode::Protocol, "name, labels, ports or seats of the splayd are out of bounds"))
+    let text = "name, labels, ports, seats or another word of the splayd is out of bounds";
+    Err(refused(RefusedCode::Protocol, text))
 }
 
 async fn send(socket: &mut WebSocket, bytes: Vec<u8>) -> Result<(), Fault> {
@@ -366,7 +395,8 @@ fn broken(error: &axum::Error) -> Fault {
 /// The bytes of a `Nodes` message around a list that is encoded already.
 fn encode_nodes(head: &NodesHead, positions: &[(u32, u32)]) -> Vec<u8> {
     let list_type = head.list_type.name();
-    let mut bytes = Vec::with_capacity(head.nodes.len() + positions.len() * 16 + 100);
+    let mut bytes =
+        Vec::with_capacity(head.packed.as_ref().unwrap_or(&head.nodes).len() + positions.len() * 16 + 100);
     let front = format!(
         "d5:nodesd3:job{}:{}9:list_sizei{}e9:list_type{}:{list_type}5:nodes",
         head.job.len(),
@@ -375,7 +405,13 @@ fn encode_nodes(head: &NodesHead, positions: &[(u32, u32)]) -> Vec<u8> {
         list_type.len()
     );
     bytes.extend_from_slice(front.as_bytes());
-    bytes.extend_from_slice(&head.nodes);
+    match &head.packed {
+        None => bytes.extend_from_slice(&head.nodes),
+        Some(packed) => {
+            bytes.extend_from_slice(format!("le6:packed{}:", packed.len()).as_bytes());
+            bytes.extend_from_slice(packed);
+        }
+    }
     bytes.extend_from_slice(b"9:positionsl");
     for (seat, position) in positions {
         bytes.extend_from_slice(format!("li{seat}ei{position}ee").as_bytes());
@@ -393,19 +429,20 @@ mod tests {
 
     #[test]
     fn lists_are_encoded_as_the_message() {
-        for nodes in
-            [vec![], vec![Node { ip: "10.0.0.1".into(), port: 22000 }, Node { ip: "::1".into(), port: 1 }]]
-        {
+        let some = vec![Node { ip: "10.0.0.1".into(), port: 22000 }, Node { ip: "::1".into(), port: 1 }];
+        for (nodes, packed) in [(vec![], None), (some.clone(), None), (some, Some(b"zstd".to_vec()))] {
             let head = NodesHead {
                 job: "j12".into(),
                 nodes: encode(&nodes),
+                packed: packed.clone(),
                 list_type: ListType::Random,
                 list_size: 7,
             };
             let positions = vec![(4, 1), (10, 2)];
             let whole = JobNodes {
                 job: "j12".into(),
-                nodes,
+                nodes: if packed.is_some() { vec![] } else { nodes },
+                packed: packed.map(ByteBuf::from).unwrap_or_default(),
                 positions: positions.clone(),
                 list_type: ListType::Random,
                 list_size: 7,

@@ -174,6 +174,8 @@ async fn requests_that_make_no_sense() {
     assert_eq!(refused(evil).await, "files: `../a.lua` is not a relative path within the job's folder");
     assert_eq!(refused(job(1, json!({ "factor": 0.5 }))).await, "submission.factor: 0.5 is not from 1 to 10");
     assert!(refused(job(1, json!({ "churn": "at 5s jion 3" }))).await.starts_with("churn 1:7: "));
+    let many = refused(job(1, json!({ "churn": "at 0s join 100001" }))).await;
+    assert_eq!(many, "churn: needs 100001 instances; 100000 are allowed");
     assert_eq!(client.send(Method::GET, "/nothing", None).await.json()["error"]["code"], "not_found");
     assert_eq!(
         client.send(Method::DELETE, "/jobs", None).await.json()["error"]["code"],

@@ -4,56 +4,13 @@
 mod harness;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
+use harness::process::{TIMES, spawn};
 use harness::{Client, Controller, FakeSplayd, Life, config, job, until};
 use hyper::Method;
 use serde_json::json;
-
-/// A controller in a process of its own.
-struct Process {
-    child: Child,
-    client: Client,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Starts one; the second time on the port of the first.
-async fn spawn(data: &Path, port: u16) -> Process {
-    let settings = data.join("c.toml");
-    std::fs::create_dir_all(data).unwrap();
-    let text = "[timing]\noffline_grace = 20\ndeploy = 10\nstart_margin = 0.3\ndrain = 10\nahead = 1\n";
-    std::fs::write(&settings, text).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_splay-controller"))
-        .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
-        .arg(data)
-        .arg("--config")
-        .arg(&settings)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let first = lines.next().unwrap().unwrap();
-    let address = first.strip_prefix("listening on ").unwrap().split(',').next().unwrap().parse().unwrap();
-    let password = data.join("password");
-    if !password.exists() {
-        let second = lines.next().unwrap().unwrap();
-        std::fs::write(&password, second.split_whitespace().nth(3).unwrap()).unwrap();
-    }
-    let fingerprint = splay_controller::tls::fingerprint_of(&data.join("tls/cert.pem")).unwrap();
-    let mut client = Client { address, fingerprint, token: String::new() };
-    client.login("admin", &std::fs::read_to_string(&password).unwrap()).await;
-    Process { child, client }
-}
 
 async fn wait_for(client: &Client, id: &str, state: &str) -> serde_json::Value {
     let path = format!("/jobs/{id}");
@@ -66,7 +23,7 @@ async fn wait_for(client: &Client, id: &str, state: &str) -> serde_json::Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = spawn(folder.path(), 0).await;
+    let mut process = spawn(folder.path(), 0, TIMES).await;
     let port = process.client.address.port();
     let output = Command::new(env!("CARGO_BIN_EXE_splay-controller"))
         .args(["token", "create", "--uses", "3", "--data"])
@@ -86,7 +43,7 @@ async fn killed_at_any_moment() {
         process.child.kill().unwrap();
         process.child.wait().unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
-        process = spawn(folder.path(), port).await;
+        process = spawn(folder.path(), port, TIMES).await;
         let done = wait_for(&process.client, &id, "ended").await;
         assert_eq!(
             (&done["finished"], &done["logs"]["lines"]),
@@ -192,12 +149,42 @@ async fn churn_is_replayed_and_survives_a_lost_splayd_and_a_restart() {
     let controller = Controller::start(settings).await;
     let done = controller.job_is(&id, "killed").await;
     assert_eq!(done["why"], "its longest time of 11 s was over");
-    // 3 initial starts, the 5 later steps of the schedule, and the moved one's start.
+    // 3 initial starts and the 5 later steps of the schedule; the moved one's start is none of them.
     assert_eq!(
         (&done["churn"]["moved"], &done["churn"]["steps"], &done["churn"]["done"]),
-        (&json!(1), &json!(8), &json!(9))
+        (&json!(1), &json!(8), &json!(8))
     );
+    assert_eq!(done["churn"]["replacements"]["count"], 1);
     assert_ne!(done["members"][1]["splayd_name"], lost);
     assert!(done["churn"]["lateness"]["min_ms"].as_f64().unwrap() >= 0.0);
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_splayd_killed_while_the_job_loads_is_replaced_and_who_is_there_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let controller = Controller::start(config(folder.path())).await;
+    let splayds = controller.splayds(4, 1, Life::of(Duration::from_secs(8))).await;
+    splayds.iter().for_each(|splayd| splayd.machine.lock().unwrap().no_load = true);
+    let id = controller.client.submit(job(3, json!({ "factor": 1.0 }))).await;
+    let loading = controller.job_is(&id, "loading").await;
+    let name = loading["members"][1]["splayd_name"].as_str().unwrap().to_owned();
+    let number: usize = name.strip_prefix("node-").unwrap().parse().unwrap();
+    splayds[number - 1].kill();
+    splayds.iter().for_each(|splayd| splayd.machine.lock().unwrap().no_load = false);
+    splayds.iter().for_each(|splayd| splayd.cut(Duration::ZERO));
+    let running = controller.job_is(&id, "running").await;
+    assert_ne!(running["members"][1]["splayd_name"], name.as_str());
+    let third = running["members"][2]["splayd_name"].as_str().unwrap();
+    let other = running["members"][0]["splayd_name"].as_str().unwrap();
+    let index = |name: &str| name.strip_prefix("node-").unwrap().parse::<usize>().unwrap() - 1;
+    splayds[index(third)].kill();
+    let told = || {
+        let machine = splayds[index(other)].machine.lock().unwrap();
+        machine.jobs.get(&id).and_then(|hosted| hosted.live.last().map(|live| live.up.clone()))
+    };
+    until("who is there is told", async || told() == Some(vec![(1, 2)])).await;
+    let done = controller.job_is(&id, "ended").await;
+    assert_eq!(done["why"], "3 instances: 2 finished, 1 lost");
     controller.stop().await;
 }

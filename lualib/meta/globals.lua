@@ -88,7 +88,8 @@ job.list_type = nil
 job.nodes = nil
 
 --- The nodes that are there now, where nodes come and go; otherwise those of `job.nodes`.
---- `job.nodes()` gives the same.
+--- `job.nodes()` gives the same. On a testbed this follows, within about a second, what ends,
+--- crashes, moves or is lost with its machine.
 ---
 --- `#job.get_live_nodes()  --> 3`
 ---@return splay.Node[]

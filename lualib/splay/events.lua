@@ -8,6 +8,8 @@
 local core = require "splay.events_core"
 local type, pairs, setmetatable = type, pairs, setmetatable
 local wait, fire = core.wait, core.fire
+local isyieldable = coroutine.isyieldable
+local begun -- the first thread that the main chunk made
 
 ---@class splay.events
 ---@field l_o splay.log.Object the module's log object, with level 3
@@ -93,11 +95,16 @@ M.dead = core.dead
 ---@param f function|thread|(function|thread)[]
 ---@return splay.thread|splay.thread[] name or, for a table, array of names
 function M.thread(f)
-  if type(f) ~= "table" then return core.thread(f) end
+  if type(f) ~= "table" then
+    local name = core.thread(f)
+    begun = begun or not core.running() and name or nil
+    return name
+  end
   local names = {}
   for _, one in pairs(f) do
     names[#names + 1] = core.thread(one)
   end
+  begun = begun or not core.running() and names[1] or nil
   return names
 end
 
@@ -134,7 +141,11 @@ end
 --- Manual: 'splay.events'
 ---@param f? function|function[] first thread
 function M.run(f)
-  return core.run(f and M.thread(f))
+  if not core.running() and not isyieldable() then
+    error("events.run cannot wait inside a `require`; a file that others require starts only "
+      .. "where there is a job: `if job then events.run(main) end`", 2)
+  end
+  return core.run(f and M.thread(f) or begun)
 end
 
 M.loop = M.run

@@ -33,6 +33,8 @@ local M = {}
 ---@field result nil|fun(name: string) told of files under `results/`
 ---@field hashes string[]? of the files that are there, from a host that lists the folder itself:
 --- then there is no index
+---@field stores nil|fun(files: integer, bytes: integer, fds: integer): integer, integer, integer
+--- told what files take of the limits, tells what else does: it counts as files do
 
 local settings ---@type splay.restricted_io.Settings?
 -- By hash: {size: largest offset ever written, name, doomed: removed while open, so that its space
@@ -45,8 +47,15 @@ local states = setmetatable({}, { __mode = "k" })
 local default_input, default_output
 local temporary = 0
 
+-- What object stores take of the limits, which are told what files do.
+local function stores(more_files, more_bytes, more_descriptors)
+  if not settings.stores then return 0, 0, 0 end
+  return settings.stores(files + more_files, used + more_bytes, descriptors + more_descriptors)
+end
+
 -- A limit refuses something: the host is told.
 local function met(limit, reached, reason)
+  stores(0, 0, 0)
   if settings.limit then settings.limit(limit, reached) end
   return nil, reason
 end
@@ -108,11 +117,12 @@ end
 local function release(state)
   descriptors = descriptors - 1
   local record = state.record
-  if not record.doomed then return end
-  for _, other in pairs(states) do
-    if other.record == record then return end
+  local last = record.doomed
+  for _, other in pairs(last and states or {}) do
+    if other.record == record then last = false end
   end
-  used = used - record.size
+  if last then used = used - record.size end
+  stores(0, 0, 0)
 end
 
 -- The file no longer has a name; open handles keep its space.
@@ -121,10 +131,12 @@ local function forget(hash)
   if not record then return end
   records[hash] = nil
   files, record.doomed = files - 1, true
+  local open = false
   for _, state in pairs(states) do
-    if state.record == record then return end
+    if state.record == record then open = true end
   end
-  used = used - record.size
+  if not open then used = used - record.size end
+  stores(0, 0, 0)
 end
 
 local function state_of(file)
@@ -234,23 +246,32 @@ function M.open(name, mode)
   local failed = "Error opening file " .. name
   if not find(mode, "^[rwa]b?%+?b?$") then return nil, failed end
   local limit = settings.max_file_descriptors
-  if limit and descriptors >= limit then
-    recount()
-    local reason = "Maximum file descriptors reached"
-    if descriptors >= limit then return met("max_file_descriptors", limit + 1, reason) end
-  end
   local hash, kind = md5(name), sub(mode, 1, 1)
   local record = records[hash]
+  local other_files, _, other_descriptors = stores(record and 0 or 1, 0, 1)
+  if limit and descriptors + other_descriptors >= limit then
+    recount()
+    local reason = "Maximum file descriptors reached"
+    if descriptors + other_descriptors >= limit then
+      return met("max_file_descriptors", limit + 1, reason)
+    end
+  end
   if not record then
-    if kind == "r" then return nil, failed end
-    if settings.max_files and files >= settings.max_files then
+    if kind == "r" then
+      stores(0, 0, 0)
+      return nil, failed
+    end
+    if settings.max_files and files + other_files >= settings.max_files then
       return met("max_files", files + 1, "Maximum number of files reached.")
     end
   end
   local fault, fault_code = disk_fault(kind == "r" and "read" or "write")
   if fault then return nil, name .. ": " .. fault, fault_code end
   local handle = real_open(path_of(hash), mode)
-  if not handle then return nil, failed end
+  if not handle then
+    stores(0, 0, 0)
+    return nil, failed
+  end
   if not record then
     record = { size = 0 }
     records[hash], files = record, files + 1
@@ -288,15 +309,20 @@ function File:write(...)
   local growth = position + length - record.size
   if length == 0 or growth < 0 then growth = 0 end
   local limit = settings.max_size
-  if limit and growth > 0 and used + growth > limit then
-    recount()
-    if used + growth > limit then return met("max_size", used + growth, "No disk space") end
+  if growth > 0 then
+    local _, other = stores(0, growth, 0)
+    if limit and used + other + growth > limit then
+      recount()
+      local reached = used + other + growth
+      if reached > limit then return met("max_size", reached, "No disk space") end
+    end
   end
   local fault, fault_code = disk_fault(growth > 0 and "grow" or "write")
   if fault then return nil, fault, fault_code end
   local ok, reason, code = state.handle:write(unpack(parts, 1, n))
   if not ok then
     state.position = nil
+    stores(0, 0, 0)
     return nil, reason, code
   end
   state.position, record.size, used = position + length, record.size + growth, used + growth

@@ -105,7 +105,8 @@ end
 
 local LOADING = {}
 
---- As Lua's, for the libraries of SPLAY, `package.preload` and the modules beside the program.
+--- As Lua's, for the libraries of SPLAY, `package.preload`, the modules beside the program and
+--- the native libraries of the job.
 ---
 --- `require "ffi"  --> nil, "not permitted"`
 ---@param name string
@@ -129,6 +130,7 @@ function G.require(name)
       return module
     end
     loader, reason = core.own(name)
+    if not loader and not reason then loader, reason = core.native(name) end
     if reason then error("error loading module '" .. name .. "':\n\t" .. reason, 2) end
     if not loader then
       write(1, "[splay.sandbox] W: Require of " .. name .. " refused\n")

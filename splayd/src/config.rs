@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use splay_protocol::Limits;
+use splay_protocol::limits::lower_rate;
 use toml::Spanned;
 
 /// Where the configuration is looked for.
@@ -101,11 +102,20 @@ pub struct JobMaxima {
     pub max_instances: u32,
     /// Lua heaps of all its instances together.
     pub max_memory_bytes: u64,
+    /// Payload that all its instances send a second; 0: no limit.
+    pub send_bytes_per_second: u64,
+    /// Payload that all its instances receive a second; 0: no limit.
+    pub receive_bytes_per_second: u64,
 }
 
 impl Default for JobMaxima {
     fn default() -> Self {
-        JobMaxima { max_instances: u32::MAX, max_memory_bytes: u64::MAX }
+        JobMaxima {
+            max_instances: u32::MAX,
+            max_memory_bytes: u64::MAX,
+            send_bytes_per_second: 0,
+            receive_bytes_per_second: 0,
+        }
     }
 }
 
@@ -133,6 +143,21 @@ pub struct Options {
     /// Instances hosted at the same time
     #[arg(long, value_name = "N")]
     pub max_instances: Option<u32>,
+    /// What an instance may send a second: 1MB, 512k ... (0: no limit)
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    pub send_rate: Option<u64>,
+    /// What an instance may receive a second
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    pub receive_rate: Option<u64>,
+    /// What all instances of a job may send a second together
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    pub job_send_rate: Option<u64>,
+    /// What all instances of a job may receive a second together
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    pub job_receive_rate: Option<u64>,
+    /// Share of a processor core an instance may use, in thousandths (0: no limit)
+    #[arg(long, value_name = "P")]
+    pub cpu_permille: Option<u32>,
     /// User that worker processes run as, where splayd runs as root
     #[arg(long, value_name = "USER")]
     pub worker_user: Option<String>,
@@ -217,6 +242,11 @@ fn generous() -> Limits {
     }
 }
 
+/// Bytes a second; 0 is no limit.
+fn rate(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { splay_protocol::quantity::size(text) }
+}
+
 fn port_range(text: &str) -> Option<(u16, u16)> {
     let (first, last) = text.split_once('-')?;
     let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
@@ -291,7 +321,24 @@ impl Config {
         if spool_bytes < 1 << 20 {
             return Err(bad("spool_bytes", false, format!("{spool_bytes} is less than 1 MiB")));
         }
-        let maxima = maxima(path, text, raw.maxima)?;
+        let mut maxima = maxima(path, text, raw.maxima)?;
+        let mut job = raw.job;
+        for (option, slot) in [
+            (options.send_rate, &mut maxima.send_bytes_per_second),
+            (options.receive_rate, &mut maxima.receive_bytes_per_second),
+            (options.job_send_rate, &mut job.send_bytes_per_second),
+            (options.job_receive_rate, &mut job.receive_bytes_per_second),
+        ] {
+            *slot = option.unwrap_or(*slot);
+        }
+        maxima.cpu_permille = options.cpu_permille.unwrap_or(maxima.cpu_permille);
+        // The two places that say the same of a job: the lower counts.
+        for (slot, rate) in [
+            (&mut maxima.job_send_bytes_per_second, job.send_bytes_per_second),
+            (&mut maxima.job_receive_bytes_per_second, job.receive_bytes_per_second),
+        ] {
+            *slot = lower_rate(*slot, rate);
+        }
         if maxima.ports == 0 || u32::from(ports.1 - ports.0) + 1 < u32::from(maxima.ports) {
             return Err(bad(
                 "maxima.ports",
@@ -308,7 +355,7 @@ impl Config {
             ports,
             max_instances,
             maxima,
-            job: raw.job,
+            job,
             blacklist: raw.blacklist,
             native_libraries: raw.native_libraries.iter().map(|digest| digest.to_lowercase()).collect(),
             data_directory: std::path::absolute(&data_directory).unwrap_or(data_directory),
@@ -374,6 +421,25 @@ mod tests {
         assert!(wrong("country = \"CHE\"").contains("two-letter"));
         assert!(wrong("place = [91.0, 0.0]").contains("degrees"));
         assert!(wrong("max_instances = \"x\"").starts_with("s.toml:1: "));
+    }
+
+    #[test]
+    fn the_lower_rate_of_a_job_counts_and_options_win() {
+        let text = "[maxima]\nsend_bytes_per_second = 9\njob_send_bytes_per_second = 500\n[job]\n\
+                    send_bytes_per_second = 700\nreceive_bytes_per_second = 300\n";
+        let maxima = read(text).unwrap().maxima;
+        assert_eq!((maxima.send_bytes_per_second, maxima.job_send_bytes_per_second), (9, 500));
+        assert_eq!((maxima.receive_bytes_per_second, maxima.job_receive_bytes_per_second), (0, 300));
+        let options = Options {
+            send_rate: Some(0),
+            job_send_rate: Some(100),
+            cpu_permille: Some(250),
+            ..Options::default()
+        };
+        let maxima = Config::from_text(Path::new("s.toml"), text, &options).unwrap().maxima;
+        assert_eq!((maxima.send_bytes_per_second, maxima.job_send_bytes_per_second), (0, 100));
+        assert_eq!(maxima.cpu_permille, 250);
+        assert_eq!((rate("0"), rate("2MB")), (Ok(0), Ok(2_000_000)));
     }
 
     #[test]

@@ -96,7 +96,7 @@ fn remember(data: &DataFolder, peer: &Peer, splayd: &str) -> Result<(), DaemonEr
 pub async fn join(config: &Config, token: JoinToken) -> Result<String, DaemonError> {
     let data = DataFolder::open(&config.data_directory)?;
     let peer = peer(config, &data, Some(token))?;
-    let (mut socket, welcome) = session::open(&peer, Vec::new()).await?;
+    let (mut socket, welcome) = session::open(&peer, Vec::new(), 0).await?;
     remember(&data, &peer, &welcome.splayd)?;
     let _ = timeout(FAREWELL, socket.close(None)).await;
     Ok(welcome.splayd)

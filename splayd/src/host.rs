@@ -27,6 +27,10 @@ use crate::worker::{FromWorker, What};
 use job::Job;
 pub use results::Collected;
 
+/// Time between two synchronisations of the spool: what a power cut may cost of the reports that
+/// have not reached the controller.
+const SYNC: Duration = Duration::from_secs(1);
+
 /// The ends of the channels a host speaks through.
 #[derive(Debug)]
 pub struct Channels {
@@ -53,6 +57,7 @@ pub struct Host {
     folder: PathBuf,
     generation: u64,
     next_status: Instant,
+    next_sync: Instant,
     /// Where jobs get control groups.
     groups: Option<Groups>,
 }
@@ -76,6 +81,7 @@ impl Host {
             folder,
             generation: 0,
             next_status: Instant::now(),
+            next_sync: Instant::now(),
             groups: Groups::open(),
         };
         host.recover()?;
@@ -123,11 +129,26 @@ impl Host {
 
     /// A session is open.
     pub fn welcome(&mut self, welcome: Welcome) {
-        self.settings = welcome.settings;
+        self.set(welcome.settings);
         self.next_status = Instant::now();
         for (id, job) in &self.jobs {
             self.need_files(id, job);
         }
+    }
+
+    /// Takes settings over; what is running follows them.
+    fn set(&mut self, settings: Settings) {
+        let changed = settings.blacklist != self.settings.blacklist;
+        self.settings = settings;
+        let hosts = self.blacklist();
+        for job in self.jobs.values_mut().filter(|_| changed) {
+            job.blacklist(hosts.clone());
+        }
+    }
+
+    /// Hosts no instance may contact: this splayd's and the controller's.
+    fn blacklist(&self) -> Vec<String> {
+        self.config.blacklist.iter().chain(&self.settings.blacklist).cloned().collect()
     }
 
     /// An order of the controller.
@@ -136,10 +157,17 @@ impl Host {
             ToSplayd::Deploy(order) => self.deploy(order),
             ToSplayd::File(part) => self.file(&part),
             ToSplayd::Nodes(nodes) => self.with_job(&nodes.job.clone(), |_, job| job.nodes(nodes)),
+            ToSplayd::Live(live) => self.with_job(&live.job.clone(), |_, job| job.live(live)),
             ToSplayd::Load(load) => self.load(&load.job),
             ToSplayd::Start(start) => self.with_job(&start.job.clone(), |host, job| {
                 let local = host.shared.clock().to_local(start.at_us);
                 job.start(start, local);
+                // Until now they were in reserve.
+                for seat in job.unused_seats() {
+                    if let Some(port) = job.seats.remove(&seat) {
+                        host.ports.release(port);
+                    }
+                }
             }),
             ToSplayd::Agenda(agenda) => self.with_job(&agenda.job.clone(), |host, job| {
                 let clock = host.shared.clock();
@@ -149,7 +177,7 @@ impl Host {
                 job.stop(Duration::from_millis(stop.grace_ms), &stop.reason);
             }),
             ToSplayd::Forget(forget) => self.with_job(&forget.job, |_, job| job.forget()),
-            ToSplayd::Settings(settings) => self.settings = settings,
+            ToSplayd::Settings(settings) => self.set(settings),
             ToSplayd::Challenge(_)
             | ToSplayd::Welcome(_)
             | ToSplayd::Refused(_)
@@ -211,6 +239,23 @@ impl Host {
         }
         if now >= self.next_status {
             self.status(now);
+        }
+        if now >= self.next_sync {
+            self.next_sync = now + SYNC;
+            self.sync();
+        }
+    }
+
+    /// Has what was reported survive a power cut, without waiting for the disk.
+    fn sync(&self) {
+        match self.shared.spool().unsynced() {
+            Ok(None) => {}
+            Ok(Some(file)) => drop(tokio::task::spawn_blocking(move || {
+                if let Err(error) = file.sync_data() {
+                    tracing::warn!(%error, "the spool is not synchronised");
+                }
+            })),
+            Err(error) => tracing::warn!(%error, "the spool is not synchronised"),
         }
     }
 
@@ -276,6 +321,7 @@ impl Host {
 
     /// Removes what is left of jobs; to be called last.
     pub fn close(&mut self) {
+        self.sync();
         for job in self.jobs.values_mut() {
             job.remove_folder();
         }

@@ -11,16 +11,18 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Component, Path};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use splay_protocol::session::JobNodes;
+use splay_protocol::session::{JobNodes, ShippedFile};
+use splay_protocol::topology::{Topology, placement};
 use splay_protocol::{ListError, Lists};
-use splay_runtime::host::{InstanceConfig, Mode, WorkerConfig};
+use splay_runtime::host::{InstanceConfig, Mode, NativeLibrary, WorkerConfig};
 use splay_runtime::program::Program;
 use splay_runtime::real::RealDriver;
+use splay_runtime::shaped::{Emulation, Traffic};
 use splay_runtime::worker::Worker;
 
 use crate::confine;
@@ -38,12 +40,32 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(crate) struct Hosting {
     pub setup: Setup,
     pub program: Arc<Program>,
-    pub lists: Lists,
+    lists: RwLock<Arc<Lists>>,
+    /// Hosts instances may not contact.
+    pub blacklist: RwLock<Vec<String>>,
     pub seed: u64,
+    /// Native libraries the program may require.
+    pub native: Arc<[NativeLibrary]>,
+    /// Rates of the job and its network, if there is any.
+    pub traffic: Option<Arc<Traffic>>,
     /// Threads that still load instances.
     pub loading: AtomicUsize,
     /// Told with [`FromJobd::Ready`].
     pub degraded: Vec<String>,
+}
+
+impl Hosting {
+    /// Who is in the job, as far as is known.
+    pub fn lists(&self) -> Arc<Lists> {
+        self.lists.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The nodes have changed: some have other addresses.
+    fn set_nodes(&self, nodes: &JobNodes) -> Result<(), String> {
+        let lists = lists(&self.setup, nodes, self.seed)?;
+        *self.lists.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lists);
+        Ok(())
+    }
 }
 
 /// To the thread that writes.
@@ -77,18 +99,16 @@ fn run() -> io::Result<()> {
     warm_up()?;
     let (outgoing, messages) = bounded(OUTGOING);
     std::thread::Builder::new().name("writer".to_owned()).spawn(move || write_all(&messages))?;
+    let mut hosting = None;
     let handles = match prepare(*setup, &nodes, degraded) {
-        Ok(hosting) => start(Arc::new(hosting), &nodes, &outgoing)?,
+        Ok(prepared) => start(hosting.insert(Arc::new(prepared)).clone(), &nodes, &outgoing)?,
         Err(message) => {
             let _ = outgoing.send(Outgoing::Message(FromJobd::Failed(Failed { message })));
             Vec::new()
         }
     };
-    let homes: HashMap<u32, usize> = seats(&nodes)
-        .enumerate()
-        .filter(|_| !handles.is_empty())
-        .map(|(index, position)| (position, index % handles.len()))
-        .collect();
+    let mut homes: HashMap<u32, usize> = HashMap::new();
+    settle(&mut homes, &nodes, handles.len());
     while let Some(order) = pipe::read(&mut input)? {
         let all = |order: Order| handles.iter().for_each(|handle| handle.tell(order.clone()));
         let one = |position: u32, order: Order| {
@@ -108,7 +128,18 @@ fn run() -> io::Result<()> {
             }
             ToJobd::End(end) => one(end.position, Order::End(end)),
             ToJobd::Stop(stop) => all(Order::Stop(Arc::new(stop))),
-            ToJobd::Setup(_) | ToJobd::Nodes(_) => return Err(unexpected("an order")),
+            ToJobd::Live(live) => all(Order::Up(Arc::new(live))),
+            ToJobd::Blacklist(list) => {
+                let Some(hosting) = &hosting else { continue };
+                *hosting.blacklist.write().unwrap_or_else(PoisonError::into_inner) = list.hosts;
+                all(Order::Blacklist);
+            }
+            ToJobd::Nodes(nodes) => {
+                let Some(hosting) = &hosting else { continue };
+                hosting.set_nodes(&nodes).map_err(io::Error::other)?;
+                settle(&mut homes, &nodes, handles.len());
+            }
+            ToJobd::Setup(_) => return Err(unexpected("an order")),
         }
     }
     // Splayd has closed the pipe, or died.
@@ -119,6 +150,14 @@ fn run() -> io::Result<()> {
         let _ = last.recv_timeout(FAREWELL);
     }
     std::process::exit(0)
+}
+
+/// Gives positions that have no thread yet one, in turn.
+fn settle(homes: &mut HashMap<u32, usize>, nodes: &JobNodes, threads: usize) {
+    for position in seats(nodes).filter(|_| threads > 0) {
+        let next = homes.len() % threads;
+        homes.entry(position).or_insert(next);
+    }
 }
 
 fn unexpected(wanted: &str) -> io::Error {
@@ -140,14 +179,55 @@ fn prepare(setup: Setup, nodes: &JobNodes, degraded: Vec<String>) -> Result<Host
     let directory = file.parent().map(Path::to_owned);
     let program = Program::from_source(&setup.app, &source, directory).map_err(|error| error.to_string())?;
     let seed = setup.seed.parse().map_err(|_| format!("seed `{}`: not a number", setup.seed))?;
+    let lists = RwLock::new(Arc::new(lists(&setup, nodes, seed)?));
+    let blacklist = RwLock::new(setup.blacklist.clone());
+    let traffic = traffic(&setup, nodes, seed)?;
+    let library = |file: &ShippedFile| {
+        let name = file.native.clone()?;
+        Some(NativeLibrary { name, path: setup.files.join(&file.path), sha256: file.sha256.clone() })
+    };
+    let native = setup.native.iter().filter_map(library).collect();
+    let (program, loading) = (Arc::new(program), AtomicUsize::new(0));
+    Ok(Hosting { setup, program, lists, blacklist, seed, native, traffic, loading, degraded })
+}
+
+fn lists(setup: &Setup, nodes: &JobNodes, seed: u64) -> Result<Lists, String> {
     let size = (nodes.list_size > 0).then_some(nodes.list_size);
     let lists = Lists::new(setup.job.as_str(), nodes.nodes.clone(), nodes.list_type, size, seed)
         .map_err(|error: ListError| error.to_string())?
         .with_name(&setup.name, setup.environment.clone());
-    if let Some(position) = seats(nodes).find(|at| *at == 0 || *at > lists.total()) {
-        return Err(format!("position {position}: the job has {} nodes", lists.total()));
+    match seats(nodes).find(|at| *at == 0 || *at > lists.total()) {
+        Some(position) => Err(format!("position {position}: the job has {} nodes", lists.total())),
+        None => Ok(lists),
     }
-    Ok(Hosting { setup, program: Arc::new(program), lists, seed, loading: AtomicUsize::new(0), degraded })
+}
+
+/// What is to be kept to: rates, and the network between the instances.
+fn traffic(setup: &Setup, nodes: &JobNodes, seed: u64) -> Result<Option<Arc<Traffic>>, String> {
+    let limits = &setup.limits;
+    let emulation = match &setup.topology {
+        None => None,
+        Some(order) => {
+            let wrong = |error: &dyn std::fmt::Display| format!("topology `{}`: {error}", order.path);
+            let text =
+                std::fs::read_to_string(setup.files.join(&order.path)).map_err(|error| wrong(&error))?;
+            let topology = Topology::parse(&text).map_err(|error| wrong(&error))?;
+            let shuffled = (order.shuffled == 1).then_some(seed);
+            let places = placement(nodes.nodes.len(), topology.places(), shuffled);
+            Some(Emulation::new(Arc::new(topology), &nodes.nodes, limits.ports, places, seed))
+        }
+    };
+    let rates = [
+        limits.send_bytes_per_second,
+        limits.receive_bytes_per_second,
+        limits.job_send_bytes_per_second,
+        limits.job_receive_bytes_per_second,
+    ];
+    let shaped = emulation.is_some() || rates.iter().any(|rate| *rate > 0);
+    Ok(shaped.then(|| {
+        let (send, receive) = (limits.job_send_bytes_per_second, limits.job_receive_bytes_per_second);
+        Arc::new(Traffic::new(send, receive, emulation))
+    }))
 }
 
 /// Has the libraries nearly every program uses compiled, which is done once per process: the first
@@ -172,7 +252,9 @@ fn warm_up() -> io::Result<()> {
 
 fn start(hosting: Arc<Hosting>, nodes: &JobNodes, outgoing: &Sender<Outgoing>) -> io::Result<Vec<Handle>> {
     let positions: Vec<u32> = seats(nodes).collect();
-    let count = (hosting.setup.threads.max(1) as usize).min(positions.len());
+    // Seats in reserve count: an instance may move here.
+    let seats = (hosting.setup.seats as usize).max(positions.len());
+    let count = (hosting.setup.threads.max(1) as usize).min(seats);
     if count == 0 {
         let ready = Ready { degraded: hosting.degraded.clone() };
         let _ = outgoing.send(Outgoing::Message(FromJobd::Ready(ready)));

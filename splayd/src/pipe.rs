@@ -10,7 +10,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use splay_protocol::Limits;
-use splay_protocol::session::{Ending, JobNodes, MAX_MESSAGE_BYTES, UsageTotals, decode, encode};
+use splay_protocol::session::{
+    Ending, JobNodes, LiveNodes, MAX_MESSAGE_BYTES, ShippedFile, TopologyOrder, UsageTotals, decode, encode,
+};
 
 use crate::confine::Confinement;
 
@@ -20,8 +22,12 @@ use crate::confine::Confinement;
 pub enum ToJobd {
     /// First: how to confine itself, and what it will host.
     Setup(Box<Setup>),
-    /// Second: who is in the job. Instances of the positions here are loaded.
+    /// Second: who is in the job. Instances of the positions here are loaded. Later: that has changed.
     Nodes(JobNodes),
+    /// Which nodes are there now.
+    Live(LiveNodes),
+    /// Hosts instances may not contact from now on.
+    Blacklist(Blacklist),
     /// Run these loaded instances at an instant; others that are loaded are unloaded.
     Start(Start),
     /// Churn: a new instance at a position.
@@ -57,8 +63,23 @@ pub struct Setup {
     pub blacklist: Vec<String>,
     /// Threads that host instances.
     pub threads: u32,
+    /// Instances there may be: those there are first, and those that may move here.
+    pub seats: u32,
+    /// Native libraries that the host allows: the paths are below `files`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub native: Vec<ShippedFile>,
+    /// The network that is emulated between the instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<TopologyOrder>,
     /// What the operating system is to deny.
     pub confinement: Confinement,
+}
+
+/// See [`ToJobd::Blacklist`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blacklist {
+    /// All of them.
+    pub hosts: Vec<String>,
 }
 
 /// Start of a job.
@@ -169,6 +190,8 @@ pub struct Ended {
     pub step: u64,
     /// When that was due.
     pub planned_us: u64,
+    /// When that was carried out.
+    pub acted_us: u64,
     /// Its life.
     pub life: u64,
     /// It never ran: loaded, and then not needed.

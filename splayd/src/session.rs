@@ -12,8 +12,8 @@ use rustls::pki_types::ServerName;
 use serde_bytes::ByteBuf;
 use splay_protocol::JoinToken;
 use splay_protocol::session::{
-    Challenge, Enrol, Hello, HostedJob, MAX_MESSAGE_BYTES, PATH, Probe, Refused, RefusedCode, SplaydInfo,
-    ToController, ToSplayd, VERSION, Welcome, decode, encode, signed_text,
+    Challenge, Enrol, Hello, HostedJob, JobNodes, MAX_MESSAGE_BYTES, PATH, Probe, Refused, RefusedCode,
+    SplaydInfo, ToController, ToSplayd, VERSION, Welcome, decode, encode, signed_text,
 };
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};
@@ -34,14 +34,17 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// First and longest pause between two attempts.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
-/// A session in which nothing is heard for so long is broken.
+/// A session in which nothing is heard for so long is broken, unless the controller says otherwise.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Pings keep a quiet session alive.
-const PING: Duration = Duration::from_secs(15);
+/// So many pings within that time keep a quiet session alive.
+const PINGS: u32 = 4;
 
 /// The first probes of a session follow each other quickly, the others do not.
 const PROBES: (u32, Duration, Duration) = (8, Duration::from_millis(250), Duration::from_secs(15));
+
+/// Most messages are short.
+const READ_BUFFER_BYTES: usize = 16 << 10;
 
 /// Bytes of reports handed to the socket at a time.
 const BATCH_BYTES: usize = 512 << 10;
@@ -136,8 +139,13 @@ impl SessionError {
     }
 }
 
-/// Opens a session: the connection and the controller's welcome.
-pub async fn open(peer: &Peer, jobs: Vec<HostedJob>) -> Result<(Socket, Welcome), SessionError> {
+/// Opens a session: the connection and the controller's welcome. `reports` is the number of the last
+/// report that was made.
+pub async fn open(
+    peer: &Peer,
+    jobs: Vec<HostedJob>,
+    reports: u64,
+) -> Result<(Socket, Welcome), SessionError> {
     let broken = |message: String| SessionError::Broken { url: peer.url.clone(), message };
     let (mut socket, certificate) = dial(peer).await?;
     let Challenge { version, nonce } = match receive(&mut socket).await.map_err(broken)? {
@@ -155,6 +163,7 @@ pub async fn open(peer: &Peer, jobs: Vec<HostedJob>) -> Result<(Socket, Welcome)
         info: peer.info.clone(),
         jobs,
         incarnation: peer.incarnation.clone(),
+        reports,
     };
     let message = match &peer.token {
         Some(token) => {
@@ -195,6 +204,7 @@ async fn dial(peer: &Peer) -> Result<(Socket, Vec<u8>), SessionError> {
         let limits = WebSocketConfig::default()
             .max_message_size(Some(MAX_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_MESSAGE_BYTES))
+            .read_buffer_size(READ_BUFFER_BYTES)
             .max_write_buffer_size(4 * MAX_MESSAGE_BYTES);
         let request = format!("wss://{bracketed}:{port}{PATH}");
         let (socket, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(limits))
@@ -267,7 +277,8 @@ impl Link {
 
     async fn once(&mut self, pause: &mut Duration) -> Result<(), SessionError> {
         let jobs = self.hosted.borrow_and_update().clone();
-        let (socket, welcome) = open(&self.peer, jobs).await?;
+        let reports = self.shared.spool().next() - 1;
+        let (socket, welcome) = open(&self.peer, jobs, reports).await?;
         self.peer.token = None;
         *pause = BACKOFF.0;
         tracing::info!(url = self.peer.url, splayd = welcome.splayd, "session open");
@@ -275,13 +286,17 @@ impl Link {
         self.shared.clock().told(welcome.time_us);
         self.shared.spool().skip_to(welcome.acknowledged).map_err(|error| broken(error.to_string()))?;
         let cursor = Cursor::at(welcome.acknowledged + 1);
+        let silence = match welcome.settings.silence_seconds {
+            0 => SILENCE,
+            seconds => Duration::from_secs(seconds.into()),
+        };
         // What was said before belongs to an earlier session.
         while self.messages.try_recv().is_ok() {}
         let _ = self.heard.send(Heard::Open(Box::new(welcome))).await;
         let (sink, stream) = socket.split();
         let outcome = tokio::select! {
-            outcome = read(stream, &self.shared, &self.heard) => outcome,
-            outcome = write(sink, cursor, &self.shared, &mut self.messages) => outcome.map_err(Cut::Broken),
+            outcome = read(stream, silence, &self.shared, &self.heard) => outcome,
+            outcome = write(sink, cursor, silence / PINGS, &self.shared, &mut self.messages) => outcome.map_err(Cut::Broken),
         };
         let _ = self.heard.send(Heard::Cut).await;
         match outcome {
@@ -292,6 +307,17 @@ impl Link {
     }
 }
 
+/// Puts a list that came compressed in its place.
+fn unpack(nodes: &mut JobNodes) -> Result<(), String> {
+    if !nodes.packed.is_empty() {
+        let bytes =
+            zstd::bulk::decompress(&nodes.packed, MAX_MESSAGE_BYTES).map_err(|error| error.to_string())?;
+        nodes.nodes = decode(&bytes).map_err(|error| error.to_string())?;
+        nodes.packed.clear();
+    }
+    Ok(())
+}
+
 enum Cut {
     Broken(String),
     Refused(Refused),
@@ -299,13 +325,14 @@ enum Cut {
 
 async fn read(
     mut stream: SplitStream<Socket>,
+    silence: Duration,
     shared: &Shared,
     heard: &mpsc::Sender<Heard>,
 ) -> Result<(), Cut> {
     loop {
-        let next = timeout(SILENCE, stream.next()).await;
+        let next = timeout(silence, stream.next()).await;
         let bytes = match next {
-            Err(_) => return Err(Cut::Broken(format!("silent for {} s", SILENCE.as_secs()))),
+            Err(_) => return Err(Cut::Broken(format!("silent for {} s", silence.as_secs()))),
             Ok(None | Some(Ok(Message::Close(_)))) => return Ok(()),
             Ok(Some(Ok(Message::Binary(bytes)))) => bytes,
             Ok(Some(Ok(_))) => continue,
@@ -319,7 +346,13 @@ async fn read(
             }
             Ok(ToSplayd::ProbeReply(reply)) => shared.clock().answered(reply, local_us()),
             Ok(ToSplayd::Refused(refused)) => return Err(Cut::Refused(refused)),
-            Ok(order) => {
+            Ok(mut order) => {
+                if let ToSplayd::Nodes(nodes) = &mut order
+                    && let Err(error) = unpack(nodes)
+                {
+                    tracing::warn!(%error, "a list of nodes of the controller is passed over");
+                    continue;
+                }
                 if heard.send(Heard::Order(Box::new(order))).await.is_err() {
                     return Ok(());
                 }
@@ -332,11 +365,12 @@ async fn read(
 async fn write(
     mut sink: SplitSink<Socket, Message>,
     mut cursor: Cursor,
+    ping: Duration,
     shared: &Shared,
     messages: &mut mpsc::Receiver<ToController>,
 ) -> Result<(), String> {
     let text = |error: tungstenite::Error| error.to_string();
-    let mut pings = interval(PING);
+    let mut pings = interval(ping);
     let mut probes = 0;
     let mut next_probe = Instant::now();
     loop {

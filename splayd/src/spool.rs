@@ -4,6 +4,11 @@
 //! A segment is a file named by the number of its first record. A record is its length (u32), the
 //! CRC-32 of the rest, its number (u64) and its bytes; numbers are little-endian. A record cut short
 //! by a crash is cut off when the spool is opened.
+//!
+//! What was written survives the end of splayd at once, and a power cut once it was synchronised:
+//! together for all that came meanwhile, about once a second, never for each report. What the
+//! controller has acknowledged it has stored itself, so that only reports of the last second that
+//! had not reached it can be lost.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -40,6 +45,8 @@ pub struct Spool {
     acknowledged: u64,
     max_bytes: u64,
     segment_bytes: u64,
+    /// Something was written since the last file was synchronised.
+    unsynced: bool,
     /// Lines and bytes of logs that did not fit, by job.
     dropped: BTreeMap<String, (u64, u64)>,
 }
@@ -100,6 +107,7 @@ impl Spool {
             acknowledged,
             max_bytes,
             segment_bytes,
+            unsynced: false,
             dropped: BTreeMap::new(),
         })
     }
@@ -173,12 +181,27 @@ impl Spool {
         }
         last.bytes += record.len() as u64;
         last.next += 1;
+        self.unsynced = true;
         Ok(())
+    }
+
+    /// The file that is to be synchronised (`File::sync_data`, which takes its time) for all
+    /// reports so far to survive a power cut; `None`: they do.
+    pub fn unsynced(&mut self) -> io::Result<Option<File>> {
+        if !std::mem::take(&mut self.unsynced) || self.is_delivered() {
+            return Ok(None);
+        }
+        self.file.try_clone().map(Some)
     }
 
     fn rotate(&mut self, first: u64) -> io::Result<()> {
         let path = segment_path(&self.folder, first);
+        // From now on only the new file is looked after.
+        if let Some(file) = self.unsynced()? {
+            file.sync_data()?;
+        }
         self.file = open_segment(&path)?;
+        File::open(&self.folder)?.sync_all()?;
         self.segments.push_back(Segment { first, next: first, bytes: 0, path });
         Ok(())
     }
@@ -354,6 +377,24 @@ mod tests {
         assert_eq!(numbers(&spool, 1), [1, 2]);
         spool.add(9, ready("again")).unwrap();
         assert_eq!(all(&spool, 3)[0].event, ready("again"));
+    }
+
+    #[test]
+    fn reports_are_synchronised_together_unless_they_have_arrived() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+        assert!(spool.unsynced().unwrap().is_none(), "nothing was written");
+        spool.add(1, ready("a")).unwrap();
+        spool.add(2, ready("b")).unwrap();
+        let file = spool.unsynced().unwrap().expect("two were");
+        assert_eq!(file.metadata().unwrap().len(), spool.bytes());
+        file.sync_data().unwrap();
+        assert!(spool.unsynced().unwrap().is_none(), "once is enough");
+        spool.add(3, ready("c")).unwrap();
+        spool.acknowledge(3).unwrap();
+        assert!(spool.unsynced().unwrap().is_none(), "the controller has stored all");
+        spool.add(4, ready("d")).unwrap();
+        assert!(spool.unsynced().unwrap().is_some());
     }
 
     #[test]

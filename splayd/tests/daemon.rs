@@ -360,6 +360,7 @@ async fn what_cannot_be_hosted_is_refused() {
             .iter()
             .map(|seat| splay_protocol::Node { ip: "127.0.0.1".into(), port: seat.port })
             .collect(),
+        packed: Default::default(),
         positions: vec![(1, 1), (2, 2)],
         list_type: splay_protocol::ListType::Head,
         list_size: 0,

@@ -14,9 +14,9 @@ use splay_protocol::api::{
 };
 
 use super::{Answer, ApiError, App, Caller, In, Params};
+use crate::front::Peer;
 use crate::hub::now_us;
 use crate::secrets::{hash_password, random_id, random_secret, verify_password};
-use crate::server::Peer;
 use crate::store::{Store, StoreError, TokenKind, UserRow, hash_secret};
 
 /// A login is good for so long.
@@ -75,6 +75,9 @@ pub async fn login(
     Extension(Peer(peer)): Extension<Peer>,
     In(login): In<Login>,
 ) -> Answer<Json<LoggedIn>> {
+    if login.user.len() > 64 {
+        return Err(ApiError::new(ErrorCode::BadRequest, "user: at most 64 characters"));
+    }
     let address = peer.to_string();
     let keys = [format!("user {}", login.user), format!("address {address}")];
     let wait = app.must_wait(&keys[0], USER_FAILURES).max(app.must_wait(&keys[1], ADDRESS_FAILURES));

@@ -101,7 +101,34 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for In<T> {
         if !bytes.trim_ascii_start().starts_with(b"{") {
             return Err(ApiError::bad("body: a JSON object is expected"));
         }
-        serde_json::from_slice(&bytes).map(In).map_err(|error| ApiError::bad(format!("body: {error}")))
+        parsed(&bytes).map(In).map_err(|error| ApiError::bad(format!("body: {error}")))
+    }
+}
+
+/// Reads JSON. A number such as `3.0` is an integer, as JSON's schemas have it.
+pub fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    let first = serde_json::from_slice(bytes);
+    let Err(error) = first else { return first };
+    let Ok(mut value) = serde_json::from_slice(bytes) else { return Err(error) };
+    integers(&mut value);
+    // What was wrong in the text itself is told with its line.
+    serde_json::from_value(value).map_err(|_| error)
+}
+
+fn integers(value: &mut serde_json::Value) {
+    use serde_json::Value::{Array, Number, Object};
+    /// Up to here, every integer is a number of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Number(number) => {
+            if let Some(float) = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= EXACT)
+            {
+                *number = (float as i64).into();
+            }
+        }
+        Array(values) => values.iter_mut().for_each(integers),
+        Object(fields) => fields.values_mut().for_each(integers),
+        _ => {}
     }
 }
 
@@ -119,5 +146,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
                 rejection.body_text().trim_start_matches("Failed to deserialize query string: ")
             ))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use splay_protocol::api::NewJoinToken;
+
+    use super::*;
+
+    #[test]
+    fn whole_numbers_are_integers_however_they_are_written() {
+        let uses = |text: &str| parsed::<NewJoinToken>(text.as_bytes()).map(|new| new.uses);
+        assert_eq!(uses(r#"{"uses": 921994.0}"#).unwrap(), 921_994);
+        assert_eq!(uses(r#"{"uses": 3e2, "expires_in": 60}"#).unwrap(), 300);
+        for wrong in [r#"{"uses": 1.5}"#, r#"{"uses": -1.0}"#, r#"{"uses": 1e30}"#, "{\n\"uses\": x}"] {
+            assert!(uses(wrong).is_err(), "{wrong}");
+        }
+        assert!(uses("{\n\"uses\": 1.5}").unwrap_err().to_string().contains("line 2"));
     }
 }

@@ -15,7 +15,6 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use splay_protocol::api::{JobEventKind, LogLine, LogsInfo, ResultFile};
 use splay_protocol::log_lines::LineKind;
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -141,8 +140,12 @@ fn written(line: &OwnedLine, json: bool, into: &mut Vec<u8>) {
 }
 
 /// What the end of a log says where not all lines were kept.
-fn closing(logs: &LogsInfo) -> Option<OwnedLine> {
+fn closing(logs: &LogsInfo, removed_us: Option<u64>) -> Option<OwnedLine> {
     let mut parts = Vec::new();
+    if let Some(at) = removed_us {
+        let at = jiff::Timestamp::from_microsecond(at as i64).unwrap_or_default();
+        parts.push(format!("{} lines were kept until {at:.0} and then removed", logs.lines));
+    }
     if logs.cut_lines > 0 {
         parts.push(format!("{} lines were not kept: the job's logs had reached their bound", logs.cut_lines));
     }
@@ -205,9 +208,9 @@ pub async fn logs(
         value.to_str().is_ok_and(|text| text.contains("application/x-ndjson"))
     };
     let json = json.unwrap_or_else(|| headers.get(ACCEPT).is_some_and(asked));
-    let wanted = id.clone();
-    let info = app.hub.ask(move |state| state.jobs().get(&wanted).map(|job| job.live.logs.clone())).await?;
-    let closing = info.as_ref().and_then(closing);
+    let about =
+        |_: &crate::state::State, job: &crate::state::Job| closing(&job.live.logs, job.live.removed_us);
+    let closing = super::jobs::look(&app, &id, about).await?.flatten();
     let mut reader = LogReader::open(app.store.clone(), id.clone(), filter).await?;
     let body = match tail {
         Some(most) => {
@@ -311,11 +314,7 @@ pub async fn follow(
     super::jobs::spec(&app, &caller, &id).await?;
     let Wanted { filter, .. } = wanted(query)?;
     let feed = app.hub.listen();
-    let wanted = id.clone();
-    let over = app
-        .hub
-        .ask(move |state| state.jobs().get(&wanted).is_none_or(|job| job.live.state.is_final()))
-        .await?;
+    let over = super::jobs::is_over(&app, &id).await?;
     let reader = LogReader::open(app.store.clone(), id.clone(), filter.clone()).await?;
     let seen = reader.last().clone();
     let store = app.store.clone();
@@ -338,6 +337,14 @@ pub async fn results(
     Ok(Json(app.store.results(&id).await?))
 }
 
+struct Reading {
+    app: Arc<App>,
+    job: String,
+    position: u32,
+    path: String,
+    offset: u64,
+}
+
 pub async fn result(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -349,20 +356,21 @@ pub async fn result(
     if !safe_path(&path) {
         return Err(missing());
     }
-    let file = app.limits.results.join(&id).join(number.to_string()).join(&path);
-    let file = tokio::fs::File::open(file).await.map_err(|_| missing())?;
-    if !file.metadata().await.is_ok_and(|about| about.is_file()) {
+    let files = app.store.results(&id).await?;
+    if !files.iter().any(|file| file.position == number && file.path == path) {
         return Err(missing());
     }
-    let body = Body::from_stream(stream::unfold(file, |mut file| async move {
-        let mut bytes = vec![0; CHUNK];
-        match file.read(&mut bytes).await {
-            Ok(0) => None,
-            Ok(length) => {
-                bytes.truncate(length);
-                Some((Ok(bytes), file))
+    let reading = Reading { app, job: id, position: number, path, offset: 0 };
+    let body = Body::from_stream(stream::unfold(Some(reading), |reading| async move {
+        let mut reading = reading?;
+        let Reading { app, job, position, path, offset } = &mut reading;
+        match app.limits.results.read(&app.store, job, *position, path, *offset).await {
+            Ok(bytes) if bytes.is_empty() => None,
+            Ok(bytes) => {
+                *offset += bytes.len() as u64;
+                Some((Ok(bytes), Some(reading)))
             }
-            Err(error) => Some((Err(error), file)),
+            Err(error) => Some((Err(error), None)),
         }
     }));
     Ok(([(CONTENT_TYPE, "application/octet-stream"), (X_CONTENT_TYPE_OPTIONS, "nosniff")], body)

@@ -10,26 +10,28 @@ mod splayds;
 mod submit;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use accounts::{check_join_token, check_name, check_password, make_join_token};
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE};
 use axum::http::request::Parts;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 pub use error::{ApiError, In, Params};
 use splay_protocol::api::{AuditEntry, ErrorCode, Health, JobState, Role, SplaydState, User};
-use splay_protocol::session::{MAX_MESSAGE_BYTES, PATH};
+use splay_protocol::session::{MAX_MESSAGE_BYTES, PATH, Settings};
 use tokio::sync::Semaphore;
 
+use crate::front::{Peer, Shown};
 use crate::hub::{Hub, now_us};
+use crate::keeping::ResultRules;
 use crate::secrets::random_id;
-use crate::server::Peer;
 use crate::session::Sessions;
 use crate::store::{Store, hash_secret};
 
@@ -42,13 +44,13 @@ pub struct Limits {
     /// Most bytes of a submission.
     pub upload_bytes: usize,
     /// Where result files are.
-    pub results: PathBuf,
+    pub results: ResultRules,
     /// How splayds reach the controller.
     pub url: String,
     /// SHA-256 of the certificate, for join tokens; empty: by the system's roots.
     pub fingerprint: String,
-    /// Part of splayds' settings.
-    pub status_seconds: u32,
+    /// Splayds' settings but for the blacklist.
+    pub settings: Settings,
 }
 
 /// What handlers share.
@@ -143,9 +145,27 @@ impl FromRequestParts<Arc<App>> for Caller {
     }
 }
 
-/// All routes.
-pub fn router(app: App) -> Router {
-    let upload = app.limits.upload_bytes / 3 * 4 + (1 << 20);
+/// Bodies without files: anybody may send some, and they are held in memory.
+const SMALL_BODY_BYTES: usize = 1 << 20;
+
+/// Ends a request that does not come to its end: what is asked for, with its body, has to be there
+/// and be answered in time. What an answer streams, it streams for as long as it likes.
+async fn in_time(limit: Duration, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let text = format!("the request was not complete within {} s", limit.as_secs());
+            let mut response = ApiError::new(ErrorCode::BadRequest, text).into_response();
+            // The rest of it may still come: nothing after it would be understood.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
+    }
+}
+
+/// All routes. A request may take `limit`.
+pub fn router(app: App, limit: Duration) -> Router {
+    let large = DefaultBodyLimit::max(app.limits.upload_bytes / 3 * 4 + SMALL_BODY_BYTES);
     let app = Arc::new(app);
     let v1 = Router::new()
         .route("/health", get(health))
@@ -163,11 +183,12 @@ pub fn router(app: App) -> Router {
         .route("/audit", get(accounts::audit))
         .route("/splayds", get(splayds::list))
         .route("/splayds/{id}", get(splayds::one).patch(splayds::change))
+        .route("/splayds/{id}/availability", get(splayds::availability))
         .route("/splayds/{id}/revoke", post(splayds::revoke))
         .route("/blacklist", get(splayds::blacklist).put(splayds::set_blacklist))
-        .route("/native", get(splayds::native).post(splayds::add_native))
+        .route("/native", get(splayds::native).post(splayds::add_native).layer(large))
         .route("/native/{sha256}", axum::routing::delete(splayds::remove_native))
-        .route("/jobs", get(jobs::list).post(submit::submit))
+        .route("/jobs", get(jobs::list).post(submit::submit).layer(large))
         .route("/jobs/{id}", get(jobs::one))
         .route("/jobs/{id}/kill", post(jobs::kill))
         .route("/jobs/{id}/resubmit", post(submit::resubmit))
@@ -185,20 +206,26 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(async || {
             ApiError::new(ErrorCode::MethodNotAllowed, "this path does not take this method")
         })
-        .layer(DefaultBodyLimit::max(upload))
+        .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES))
+        .layer(axum::middleware::from_fn(move |request: Request, next: Next| in_time(limit, request, next)))
         .with_state(app)
 }
+
+/// A session has this buffer all the time, and there are thousands of sessions.
+const READ_BUFFER_BYTES: usize = 8 << 10;
 
 async fn session(
     State(app): State<Arc<App>>,
     Extension(Peer(peer)): Extension<Peer>,
+    shown: Option<Extension<Shown>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let sessions = app.sessions.clone();
     upgrade
         .max_message_size(MAX_MESSAGE_BYTES)
         .max_frame_size(MAX_MESSAGE_BYTES)
-        .on_upgrade(move |socket| sessions.serve(socket, peer))
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .on_upgrade(move |socket| sessions.serve(socket, peer, shown.map(|Extension(Shown(digest))| digest)))
 }
 
 /// Figures for `/health` and `/metrics`.
@@ -222,14 +249,20 @@ async fn figures(app: &App) -> Answer<Figures> {
             }
             figures.used += u64::from(splayd.used);
         }
-        for job in state.jobs().values() {
+        // One whose logs were removed is counted among those that are over.
+        for job in state.jobs().values().filter(|job| job.live.removed_us.is_none()) {
             *figures.jobs.entry(job.live.state).or_default() += 1;
             figures.log_lines += job.live.logs.lines;
             figures.log_bytes += job.live.logs.stored_bytes;
         }
         figures
     };
-    Ok(app.hub.ask(look).await?)
+    let mut figures = app.hub.ask(look).await?;
+    let over = app.store.finished_figures().await?;
+    figures.log_lines += over.log_lines;
+    figures.log_bytes += over.log_bytes;
+    over.states.into_iter().for_each(|(state, count)| *figures.jobs.entry(state).or_default() += count);
+    Ok(figures)
 }
 
 async fn health(State(app): State<Arc<App>>) -> Answer<Json<Health>> {

@@ -27,6 +27,7 @@ pub const OPERATIONS: &[(&str, &str, &str, &str, &str)] = &[
     ("/splayds", "get", "user", "All splayds", "list"),
     ("/splayds/{id}", "get", "user", "A splayd", "Splayd"),
     ("/splayds/{id}", "patch", "admin", "Sets labels", "Splayd"),
+    ("/splayds/{id}/availability", "get", "user", "When it came and went", "list"),
     ("/splayds/{id}/revoke", "post", "admin", "Shuts a splayd out", "Splayd"),
     ("/blacklist", "get", "user", "Hosts no instance may contact", "Blacklist"),
     ("/blacklist", "put", "admin", "Sets those hosts", "Blacklist"),
@@ -124,7 +125,10 @@ fn body(path: &str, method: &str) -> Option<Value> {
                 "native": { "type": "array", "items": text() },
             }),
         ),
-        ("/jobs/{id}/kill", "post") => object(&[], json!({ "reason": text() })),
+        ("/jobs/{id}/kill", "post") => {
+            let grace = or_null(json!({ "type": "number", "minimum": 0, "maximum": 3600 }));
+            object(&[], json!({ "reason": text(), "grace_time": grace }))
+        }
         _ => return None,
     })
 }
@@ -144,6 +148,7 @@ fn query(path: &str) -> Vec<Value> {
         ]
     };
     match path {
+        "/jobs" => vec![parameter("limit", json!({ "type": "integer", "minimum": 1, "maximum": 100000 }))],
         "/audit" => vec![parameter("limit", json!({ "type": "integer", "minimum": 0, "maximum": 100000 }))],
         "/jobs/{id}/logs/follow" => filters(),
         "/jobs/{id}/logs" => {
@@ -199,7 +204,7 @@ pub fn build() -> Value {
         if *path == "/login" {
             refuse("429", "Too many failed logins");
         }
-        let mut parameters = query(path);
+        let mut parameters = if *method == "get" { query(path) } else { Vec::new() };
         for name in path.split(['{', '}']).skip(1).step_by(2) {
             parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } }));
         }

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
-use splay_protocol::api::{Blacklist, ChangeSplayd, NativeLib, NewNativeLib, Splayd};
+use splay_protocol::api::{Blacklist, ChangeSplayd, NativeLib, NewNativeLib, Splayd, SplaydChange};
 use splay_protocol::session::Settings;
 
 use super::{Answer, ApiError, App, Caller, In};
@@ -39,6 +39,19 @@ pub async fn one(
     Path(id): Path<String>,
 ) -> Answer<Json<Splayd>> {
     view(&app, &id).await
+}
+
+/// Times told of a splayd.
+const MOST_CHANGES: u32 = 10_000;
+
+pub async fn availability(
+    State(app): State<Arc<App>>,
+    _caller: Caller,
+    Path(id): Path<String>,
+) -> Answer<Json<Vec<SplaydChange>>> {
+    // There is such a splayd.
+    let _ = view(&app, &id).await?;
+    Ok(Json(app.store.availability(&id, MOST_CHANGES).await?))
 }
 
 pub async fn change(
@@ -86,7 +99,7 @@ pub async fn set_blacklist(
         return Err(ApiError::bad("hosts: at most 10000, of 1 to 255 letters, digits and `.:*_-`"));
     }
     app.store.set("blacklist", &list).await?;
-    let settings = Settings { blacklist: list.hosts.clone(), status_seconds: app.limits.status_seconds };
+    let settings = Settings { blacklist: list.hosts.clone(), ..app.limits.settings.clone() };
     app.hub.set_settings(settings).await?;
     app.audit(&caller, "blacklist.set", "", &format!("{} hosts", list.hosts.len())).await?;
     Ok(Json(list))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{FromRequest as _, Multipart, Path, Request, State};
@@ -11,15 +12,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 use splay_protocol::Submission;
-use splay_protocol::api::{FileInfo, Submit, Submitted};
+use splay_protocol::api::{ErrorCode, FileInfo, Submit, Submitted};
+use splay_protocol::churn::Schedule;
+use splay_protocol::submission::TOPOLOGY_FILE;
+use splay_protocol::topology::Topology;
 
 use super::{Answer, ApiError, App, Caller, In};
 use crate::hub::{now_us, safe_path};
 use crate::secrets::random_id;
-use crate::state::{Event, JobSpec, NativeBuild};
+use crate::state::{Event, JobSpec, NativeBuild, schedule};
 
 /// Most instances of a job.
 const MAX_INSTANCES: u32 = 100_000;
+
+/// A churn script has to be carried out within this.
+const EXPANSION: Duration = Duration::from_secs(20);
 
 /// Most files of a job.
 const MAX_FILES: usize = 10_000;
@@ -31,7 +38,7 @@ pub async fn submit(
 ) -> Answer<(StatusCode, Json<Submitted>)> {
     caller.writer()?;
     let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let (submit, files) = match kind.starts_with("multipart/form-data") {
+    let (submit, mut files) = match kind.starts_with("multipart/form-data") {
         true => {
             let form = Multipart::from_request(request, &()).await;
             read_form(form.map_err(|error| ApiError::bad(format!("body: {}", error.body_text())))?).await?
@@ -48,6 +55,9 @@ pub async fn submit(
             (submit, files)
         }
     };
+    if let Some(text) = &submit.submission.topology {
+        files.push((TOPOLOGY_FILE.to_owned(), text.clone().into_bytes()));
+    }
     let spec = check(&app, &caller, submit, &files).await?;
     let digests = spec.files.iter().map(|file| file.sha256.clone());
     let kept = digests.zip(files).map(|(sha256, (_, data))| (sha256, data)).collect();
@@ -63,9 +73,28 @@ async fn accept(
 ) -> Answer<(StatusCode, Json<Submitted>)> {
     let (id, seed) = (spec.id.clone(), spec.seed.to_string());
     let detail = format!("{} x {}", spec.submission.instances, spec.submission.name);
-    app.hub.apply(Event::Submit(Box::new(spec))).await??;
+    let churn = carried_out(&spec).await?;
+    app.hub.apply(Event::Submit(Box::new(spec), churn)).await??;
     app.audit(caller, action, &id, &detail).await?;
     Ok((StatusCode::CREATED, Json(Submitted { id, seed })))
+}
+
+/// What the churn of a job means. That may take a while, in which nobody else has to wait.
+async fn carried_out(spec: &JobSpec) -> Answer<Option<Schedule>> {
+    let Some(text) = spec.submission.churn.clone() else { return Ok(None) };
+    let seed = spec.seed;
+    let expanding = tokio::task::spawn_blocking(move || schedule(&text, seed));
+    let expanded = tokio::time::timeout(EXPANSION, expanding).await;
+    let took =
+        |_| ApiError::bad(format!("churn: takes more than {} s to be carried out", EXPANSION.as_secs()));
+    let failed = |_| ApiError::new(ErrorCode::Internal, "churn: could not be carried out");
+    let churn = expanded.map_err(took)?.map_err(failed)?.map_err(ApiError::bad)?;
+    match churn.nodes() {
+        nodes if nodes > MAX_INSTANCES => {
+            Err(ApiError::bad(format!("churn: needs {nodes} instances; {MAX_INSTANCES} are allowed")))
+        }
+        _ => Ok(Some(churn)),
+    }
 }
 
 /// The same job again: a new identifier, and a new seed unless it asked for one.
@@ -96,7 +125,7 @@ async fn read_form(mut form: Multipart) -> Answer<(Submit, Vec<(String, Vec<u8>)
             Some("job") => {
                 let bytes = field.bytes().await.map_err(wrong)?;
                 let job: Submit =
-                    serde_json::from_slice(&bytes).map_err(|error| ApiError::bad(format!("job: {error}")))?;
+                    super::error::parsed(&bytes).map_err(|error| ApiError::bad(format!("job: {error}")))?;
                 if !job.files.is_empty() {
                     return Err(ApiError::bad("job: in a form, files are parts named `file`"));
                 }
@@ -129,7 +158,7 @@ async fn check(app: &App, caller: &Caller, submit: Submit, files: &[(String, Vec
     let total: usize = files.iter().map(|(_, data)| data.len()).sum();
     if files.len() > MAX_FILES || total > app.limits.upload_bytes {
         return Err(ApiError::new(
-            splay_protocol::api::ErrorCode::TooLarge,
+            ErrorCode::TooLarge,
             format!(
                 "files: {} of {total} bytes; {MAX_FILES} of {} bytes are taken",
                 files.len(),
@@ -170,6 +199,14 @@ async fn check(app: &App, caller: &Caller, submit: Submit, files: &[(String, Vec
             bytes: build.bytes,
         }));
     }
+    let earlier = match &submission.same_nodes_as {
+        Some(id) => {
+            // Of a job that one may see.
+            super::jobs::spec(app, caller, id).await?;
+            super::jobs::look(app, id, |_, job| job.who_hosts()).await?.unwrap_or_default()
+        }
+        None => Vec::new(),
+    };
     let info = |(path, data): &(String, Vec<u8>)| FileInfo {
         path: path.clone(),
         bytes: data.len() as u64,
@@ -184,6 +221,7 @@ async fn check(app: &App, caller: &Caller, submit: Submit, files: &[(String, Vec
         files: files.iter().map(info).collect(),
         native,
         submitted_us: now_us(),
+        earlier,
     })
 }
 
@@ -200,6 +238,16 @@ fn check_submission(submission: &Submission) -> Result<(), String> {
     within("grace_time", s.grace_time, 0.0, 3600.0)?;
     within("limits.ports", s.limits.ports.into(), 1.0, 1000.0)?;
     within("limits.udp_drop_per_million", s.limits.udp_drop_per_million.into(), 0.0, 1e6)?;
+    if let Some(text) = &s.topology {
+        let topology = Topology::parse(text).map_err(|error| format!("submission.topology: {error}"))?;
+        if topology.places() < s.instances as usize && s.churn.is_none() {
+            return Err(format!(
+                "submission.topology: has places for {} instances, not for {}",
+                topology.places(),
+                s.instances
+            ));
+        }
+    }
     if let Some(at) = s.scheduled_at {
         within("scheduled_at", at, 0.0, 1e11)?;
     }
@@ -244,6 +292,14 @@ mod tests {
         assert_eq!(wrong(|s| s.instances = 0), "submission.instances: 0 is not from 1 to 100000");
         assert_eq!(wrong(|s| s.factor = f64::NAN), "submission.factor: NaN is not from 1 to 10");
         assert_eq!(wrong(|s| s.limits.ports = 0), "submission.limits.ports: 0 is not from 1 to 1000");
+        assert_eq!(
+            wrong(|s| s.topology = Some("0,1\n1".into())),
+            "submission.topology: line 2: row 2: has 1 values where the first row has 2"
+        );
+        assert_eq!(
+            wrong(|s| (s.instances, s.topology) = (3, Some("0,1\n1,0".into()))),
+            "submission.topology: has places for 2 instances, not for 3"
+        );
         assert_eq!(check_submission(&Submission::default()), Ok(()));
     }
 }

@@ -50,6 +50,7 @@ fn step(job: &Job, replay: &Replay, start: Micros, index: usize, event: &Churn) 
 /// Who is up, as far as an instance that starts is told.
 fn list(job: &Job, replay: &Replay) -> Vec<u32> {
     let mut up = replay.up();
+    up.retain(|position| !live::is_gone(job, *position));
     let size = job.spec.submission.list_size as usize;
     if job.spec.submission.list_type == ListType::Head && size > 0 {
         up.truncate(size);
@@ -101,18 +102,21 @@ impl State {
         let Some(job) = self.jobs.get(id) else { return };
         let (Some(start), Some(replay)) = (job.live.start_at_us, &job.churn) else { return };
         let mut again = Replay::new(replay.schedule().clone());
-        let here = |position: u32| job.seat(position).is_some_and(|(owner, _, _)| owner == splayd);
+        let here = |number: u64, position: u32| {
+            let seat = job.seat(position).filter(|(owner, _, _)| *owner == splayd);
+            seat.is_some_and(|(_, _, seat)| number > last.max(seat.after_step))
+        };
         let mut steps = Vec::new();
         while again.sent() < job.live.churn_sent {
             let Some(at) = again.next_at() else { break };
             let first = again.sent();
             for (index, event) in (first..).zip(again.due(at).to_vec()) {
-                if ((index as u64 + 1) << REPAIR_BITS) > last && here(event.node) && !is_initial(&event) {
+                if here((index as u64 + 1) << REPAIR_BITS, event.node) && !is_initial(&event) {
                     steps.push(step(job, &again, start, index, &event));
                 }
             }
         }
-        for repair in job.live.repairs.iter().filter(|repair| repair.number > last && here(repair.position)) {
+        for repair in job.live.repairs.iter().filter(|repair| here(repair.number, repair.position)) {
             steps.push(AgendaStep {
                 number: repair.number,
                 at_us: repair.at_us,
@@ -130,10 +134,12 @@ impl State {
     /// Under churn, the positions of a lost splayd wait for another.
     pub(super) fn give_up_places(&mut self, id: &str, splayd: &str) {
         let Some(job) = self.jobs.get_mut(id).filter(|job| job.churn.is_some()) else { return };
-        for place in
-            job.places.iter_mut().filter(|place| place.as_ref().is_some_and(|(owner, _)| owner == splayd))
-        {
-            *place = None;
+        let name = self.splayds.get(splayd).map_or(splayd, |splayd| splayd.record.info.name.as_str());
+        for (position, place) in (1..).zip(&mut job.places) {
+            if place.as_ref().is_some_and(|(owner, _)| owner == splayd) {
+                *place = None;
+                job.homeless.insert(position, name.to_owned());
+            }
         }
         if let Some(host) = job.hosts.get_mut(splayd) {
             host.seats.values_mut().for_each(|seat| seat.position = 0);
@@ -171,23 +177,29 @@ impl State {
             let host = job.hosts.get_mut(&splayd).expect("a spare's host");
             let fresh = host.phase < HostPhase::Listed;
             host.phase = host.phase.max(HostPhase::Listed);
+            let (port, after_step) = (host.seats[&number].port, (job.live.churn_sent as u64) << REPAIR_BITS);
             *host.seats.get_mut(&number).expect("a spare") =
-                Seat { position: *position, port: host.seats[&number].port, ..Seat::default() };
+                Seat { position: *position, port, after_step, ..Seat::default() };
             job.places[*position as usize - 1] = Some((splayd.clone(), number));
             job.live.moved += 1;
             self.changed.hosts.insert((id.to_owned(), splayd.clone()));
-            let to = self.name_of(&splayd);
-            self.tell(now, id, JobEventKind::Moved { position: *position, from: String::new(), to });
+            let to = self.splayds.get(&splayd).map_or(&splayd, |splayd| &splayd.record.info.name).clone();
+            let from = job.homeless.remove(position).unwrap_or_default();
+            self.tell(now, id, JobEventKind::Moved { position: *position, from, to });
             moved.push((*position, splayd, fresh));
         }
+        // Those that get an instance are told at once, the others with what else changes.
+        let theirs: BTreeSet<String> = moved.iter().map(|(_, splayd, _)| splayd.clone()).collect();
         if !moved.is_empty() {
-            self.send_lists(id, None);
+            self.send_lists(id, Some(&theirs));
+            self.membership_changed(now, id, true);
         }
         let fresh: BTreeSet<String> =
             moved.iter().filter(|(_, _, fresh)| *fresh).map(|(_, splayd, _)| splayd.clone()).collect();
         for splayd in fresh {
             self.send(&splayd, ToSplayd::Load(JobRef { job: id.to_owned() }));
         }
+        theirs.iter().for_each(|splayd| self.tell_live_to(id, splayd));
         self.start_moved(now, id, &moved);
         let missing = (empty.len() - moved.len()).saturating_sub(coming);
         if missing > 0 && self.jobs[id].live.state == JobState::Running {
@@ -227,6 +239,24 @@ impl State {
         }
     }
 
+    /// Counts a step that was carried out, and how late.
+    pub(super) fn count_step(job: &mut Job, number: u64, start: bool, late: i64) {
+        let Some(replay) = &job.churn else { return };
+        if number & ((1 << REPAIR_BITS) - 1) != 0 {
+            if start {
+                job.live.replacements.add(late);
+            }
+            return;
+        }
+        // A start may have to end first what is still there: that is no event of its own.
+        let index = (number >> REPAIR_BITS).checked_sub(1);
+        let event = index.and_then(|index| replay.schedule().events().get(index as usize));
+        if event.is_some_and(|event| (event.action == Change::Start) == start) {
+            job.live.churn_done += 1;
+            job.live.lateness.add(late);
+        }
+    }
+
     /// Seats in reserve.
     pub(super) fn spares(&self, job: &Job) -> u32 {
         let seats = job.active_hosts().flat_map(|(_, host)| host.seats.values());
@@ -238,3 +268,19 @@ impl State {
 
 /// Reports of the last steps have so long to arrive before a job without instances is over.
 const SETTLE: Micros = 3_000_000;
+
+/// What a submission's churn means.
+pub fn schedule(churn: &str, seed: u64) -> Result<Schedule, String> {
+    use splay_protocol::churn::{Script, Settings, Trace, expand};
+    let wrong = |error: splay_protocol::churn::SourceError| format!("churn {error}");
+    if Trace::is_trace(churn) {
+        return Ok(Trace::parse(churn).map_err(wrong)?.schedule());
+    }
+    let script = Script::parse(churn).map_err(wrong)?;
+    if let Some(rule) = script.faults.first() {
+        let error = rule.place.error(format!("{}: faults are for `splay sim`", rule.fault.name()));
+        return Err(wrong(error));
+    }
+    let settings = Settings { seed: script.seed.or(Some(seed)), ..Settings::default() };
+    Ok(expand(&script, &settings).map_err(wrong)?.trace.schedule())
+}

@@ -1,11 +1,10 @@
-//! From a submission to loaded instances: the queue, placement, the choice among those that
-//! answered, positions.
+//! From a submission to seats that are kept: the queue, placement, those that refuse or keep silent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use splay_protocol::api::{InstanceState, JobState};
-use splay_protocol::session::{JobOrder, JobRef, Seat as SeatOrder, ShippedFile, ToSplayd, encode};
+use splay_protocol::session::{JobOrder, Seat as SeatOrder, ShippedFile, ToSplayd, TopologyOrder};
+use splay_protocol::submission::{PlaceOrder, TOPOLOGY_FILE};
 
 use super::*;
 
@@ -13,15 +12,23 @@ use super::*;
 const ATTEMPTS: u32 = 5;
 
 impl State {
-    pub(super) fn submit(&mut self, now: Micros, spec: JobSpec) -> Result<(), Rejected> {
+    pub(super) fn submit(
+        &mut self,
+        now: Micros,
+        mut spec: JobSpec,
+        churn: Option<Schedule>,
+    ) -> Result<(), Rejected> {
         let churn = match &spec.submission.churn {
-            Some(text) => Some(schedule(text, spec.seed).map_err(Rejected::Submission)?),
+            Some(text) if churn.is_none() => Some(schedule(text, spec.seed).map_err(Rejected::Submission)?),
+            Some(_) => churn,
             None => None,
         };
-        if let Some(earlier) = &spec.submission.same_nodes_as
-            && !self.jobs.contains_key(earlier)
-        {
-            return Err(Rejected::NoJob(earlier.clone()));
+        if let Some(earlier) = &spec.submission.same_nodes_as {
+            match self.jobs.get(earlier) {
+                Some(job) => spec.earlier = job.who_hosts(),
+                None if spec.earlier.is_empty() => return Err(Rejected::NoJob(earlier.clone())),
+                None => {}
+            }
         }
         let id = spec.id.clone();
         let queued = (spec.submitted_us, id.clone());
@@ -42,7 +49,7 @@ impl State {
             JobState::Loading => self.review_loading(now, id),
             JobState::Starting | JobState::Running => self.review_running(now, id),
             JobState::Stopping => self.review_stopping(now, id),
-            _ => {}
+            _ => self.review_final(now, id),
         }
     }
 
@@ -105,17 +112,22 @@ impl State {
         let job = &self.jobs[id];
         let held: BTreeMap<String, u32> =
             job.active_hosts().map(|(splayd, host)| (splayd.clone(), host.seats.len() as u32)).collect();
-        let earlier = job.spec.submission.same_nodes_as.as_ref().and_then(|earlier| self.jobs.get(earlier));
-        let same: Option<Vec<String>> = earlier.map(|earlier| {
-            let host = |place: &Option<(String, u32)>| place.as_ref().map(|(splayd, _)| splayd.clone());
-            earlier.places.iter().filter_map(host).collect()
-        });
+        let same: Option<Vec<String>> = job
+            .spec
+            .submission
+            .same_nodes_as
+            .as_ref()
+            .map(|_| job.spec.earlier.iter().flatten().cloned().collect());
+        // The worker of a splayd that has started the job cannot take more of it.
+        let begun = job.live.start_at_us.is_some();
+        let busy = job.active_hosts().filter(|(_, host)| begun && host.phase >= HostPhase::Listed);
+        let excluded = job.live.excluded.iter().chain(busy.map(|(splayd, _)| splayd)).cloned().collect();
         let request = Request {
             spec: &job.spec,
             least,
             wanted,
             held: &held,
-            excluded: &job.live.excluded,
+            excluded: &excluded,
             same: same.as_deref(),
             mandatory: first,
         };
@@ -139,7 +151,7 @@ impl State {
                 *host = empty();
             }
             host.seats.extend(numbers.iter().map(|number| (*number, Seat::default())));
-            if host.phase < HostPhase::Listed {
+            if job.live.start_at_us.is_none() {
                 host.phase = HostPhase::Ordered;
             }
             if let Some(splayd) = self.splayds.get_mut(splayd) {
@@ -192,6 +204,10 @@ impl State {
             max_seconds: left.saturating_add(60).min(i64::MAX as u64),
             grace_ms: micros(spec.submission.grace_time) / 1000,
             churn: job.churn.is_some().into(),
+            topology: spec.submission.topology.as_ref().map(|_| TopologyOrder {
+                path: TOPOLOGY_FILE.to_owned(),
+                shuffled: (spec.submission.topology_places == PlaceOrder::Shuffled).into(),
+            }),
         };
         self.send(splayd, ToSplayd::Deploy(order));
     }
@@ -200,7 +216,12 @@ impl State {
     pub(super) fn drop_host(&mut self, now: Micros, id: &str, splayd: &str, why: &str) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         job.live.excluded.insert(splayd.to_owned());
+        if let Some(host) = job.hosts.get_mut(splayd) {
+            host.seats.values_mut().for_each(|seat| seat.position = 0);
+        }
+        job.find_places();
         self.changed.lives.insert(id.to_owned());
+        self.changed.hosts.insert((id.to_owned(), splayd.to_owned()));
         self.tell(now, id, JobEventKind::Note { text: format!("{}: {why}", self.name_of(splayd)) });
         self.release(now, id, splayd);
     }
@@ -211,9 +232,19 @@ impl State {
 
     /// Whether those that answered are enough; replaces those that cannot be waited for.
     pub(super) fn review_deploying(&mut self, now: Micros, id: &str) {
+        self.drop_absent(now, id);
         let job = &self.jobs[id];
         let needed = job.instances() as usize;
         let late = job.live.deadline_us.is_some_and(|deadline| now >= deadline);
+        // The usual case by far, with thousands of splayds: some have answered, the others may yet.
+        let (mut held, mut kept) = (0, 0);
+        for (_, host) in job.active_hosts() {
+            held += host.seats.len();
+            kept += if host.phase >= HostPhase::Deployed { host.seats.len() } else { 0 };
+        }
+        if !late && held >= needed && kept < needed {
+            return;
+        }
         // Seats are numbered in placement order, so the choice does not depend on who is fast.
         let mut seats: Vec<(u32, bool, &str)> = Vec::new();
         for (splayd, host) in job.active_hosts() {
@@ -285,142 +316,6 @@ impl State {
                     && self.splayds.get(splayd).is_some_and(|splayd| splayd.is_called(word))
             })
         })
-    }
-
-    /// Gives positions to the first of the seats, in placement order, and has them loaded.
-    fn choose(&mut self, now: Micros, id: &str, seats: Vec<(u32, String)>) {
-        let job = &self.jobs[id];
-        let needed = job.instances();
-        // Those of an earlier job keep their positions where their splayds are here again.
-        let earlier = job.spec.submission.same_nodes_as.as_ref().and_then(|earlier| self.jobs.get(earlier));
-        let mut free: BTreeSet<u32> = (1..=needed).collect();
-        let mut given: Vec<(u32, String, u32)> = Vec::new();
-        let mut rest = Vec::new();
-        let mut wanted: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-        for (index, place) in
-            earlier.map(|job| job.places.as_slice()).unwrap_or_default().iter().enumerate().rev()
-        {
-            if let Some((splayd, _)) = place {
-                wanted.entry(splayd).or_default().push(index as u32 + 1);
-            }
-        }
-        for (seat, splayd) in seats {
-            let before =
-                wanted.get_mut(splayd.as_str()).and_then(Vec::pop).filter(|position| free.remove(position));
-            match before {
-                Some(position) => given.push((seat, splayd, position)),
-                None => rest.push((seat, splayd)),
-            }
-        }
-        for (seat, splayd) in rest {
-            let Some(position) = free.pop_first() else { break };
-            given.push((seat, splayd, position));
-        }
-        let spares = job.churn.is_some();
-        let job = self.jobs.get_mut(id).expect("it was there above");
-        for (seat, splayd, position) in given {
-            if let Some(seat) = job.hosts.get_mut(&splayd).and_then(|host| host.seats.get_mut(&seat)) {
-                seat.position = position;
-            }
-        }
-        job.find_places();
-        let hosts: Vec<String> = job.active_hosts().map(|(splayd, _)| splayd.clone()).collect();
-        for splayd in &hosts {
-            let host =
-                self.jobs.get_mut(id).and_then(|job| job.hosts.get_mut(splayd)).expect("an active host");
-            let placed = host.seats.values().any(|seat| seat.position > 0);
-            if !placed && !spares {
-                self.release(now, id, splayd);
-                continue;
-            }
-            if host.phase < HostPhase::Deployed {
-                // Under churn it is a spare when it answers.
-                continue;
-            }
-            if !spares {
-                let before = host.seats.len();
-                host.seats.retain(|_, seat| seat.position > 0);
-                let freed = (before - host.seats.len()) as u32;
-                self.free_seats(now, splayd, freed);
-            }
-            let host =
-                self.jobs.get_mut(id).and_then(|job| job.hosts.get_mut(splayd)).expect("an active host");
-            host.phase = HostPhase::Listed;
-            self.changed.hosts.insert((id.to_owned(), splayd.clone()));
-        }
-        let why =
-            format!("{needed} instances on {} splayds are to load", self.jobs[id].active_hosts().count());
-        self.go(now, id, JobState::Loading, why, Some(now + self.timing.load));
-        self.send_lists(id, None);
-        let listed = self.jobs[id].active_hosts().filter(|(_, host)| host.phase == HostPhase::Listed);
-        let hosts: Vec<String> = listed.map(|(splayd, _)| splayd.clone()).collect();
-        for splayd in hosts {
-            self.send(&splayd, ToSplayd::Load(JobRef { job: id.to_owned() }));
-        }
-    }
-
-    /// Tells one splayd of a job, or all of them, who is in it.
-    pub(super) fn send_lists(&mut self, id: &str, only: Option<&str>) {
-        let job = &self.jobs[id];
-        let address = |splayd: &str| {
-            self.splayds.get(splayd).map(|splayd| splayd.address().to_owned()).unwrap_or_default()
-        };
-        let head = Arc::new(NodesHead {
-            job: id.to_owned(),
-            nodes: encode(&job.nodes(address)),
-            list_type: job.spec.submission.list_type,
-            list_size: job.spec.submission.list_size,
-        });
-        let online =
-            |splayd: &str| self.splayds.get(splayd).is_some_and(|splayd| splayd.state == SplaydState::Online);
-        let told = job.active_hosts().filter(|(_, host)| host.phase >= HostPhase::Listed);
-        for (splayd, host) in
-            told.filter(|(splayd, _)| only.is_none_or(|only| only == *splayd) && online(splayd))
-        {
-            let positions = host
-                .seats
-                .iter()
-                .filter(|(_, seat)| seat.position > 0)
-                .map(|(number, seat)| (*number, seat.position))
-                .collect();
-            self.actions.push(Action::SendNodes(splayd.clone(), head.clone(), positions));
-        }
-    }
-
-    fn review_loading(&mut self, now: Micros, id: &str) {
-        let job = &self.jobs[id];
-        let waiting: Vec<String> = job
-            .active_hosts()
-            .filter(|(_, host)| {
-                host.phase < HostPhase::Loaded && host.seats.values().any(|seat| seat.position > 0)
-            })
-            .map(|(splayd, _)| self.name_of(splayd))
-            .collect();
-        let lost: Vec<String> = job
-            .hosts
-            .iter()
-            .filter(|(_, host)| {
-                matches!(host.phase, HostPhase::Lost | HostPhase::Done)
-                    && host.seats.values().any(|seat| seat.position > 0)
-            })
-            .map(|(splayd, _)| self.name_of(splayd))
-            .collect();
-        if !lost.is_empty() {
-            self.go(now, id, JobState::Failed, format!("lost before its start: {}", listed(&lost)), None);
-        } else if waiting.is_empty() {
-            let scheduled = job.spec.submission.scheduled_at.map_or(0, micros);
-            let at = (now + self.timing.start_margin).max(scheduled);
-            self.set_start(now, id, at);
-        } else if job.live.deadline_us.is_some_and(|deadline| now >= deadline) {
-            let of = job.active_hosts().count();
-            let seconds = self.timing.load / 1_000_000;
-            let why = format!(
-                "{} of {of} splayds did not load it within {seconds} s: {}",
-                waiting.len(),
-                listed(&waiting)
-            );
-            self.go(now, id, JobState::Failed, why, None);
-        }
     }
 }
 

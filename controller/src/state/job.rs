@@ -9,8 +9,8 @@ use splay_protocol::churn::{Replay, Schedule};
 use splay_protocol::session::{Ending, UsageTotals};
 use splay_protocol::{Node, Submission};
 
-use super::Micros;
 use super::spread::Lateness;
+use super::{Micros, Telling};
 
 /// What a job is from its submission on; never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct JobSpec {
     pub native: Vec<NativeBuild>,
     /// When it was submitted.
     pub submitted_us: Micros,
+    /// Where `same_nodes_as` is asked for: who hosts or hosted each position of that job.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Option<String>>,
 }
 
 /// A build of a native library.
@@ -63,6 +66,9 @@ pub struct Live {
     pub start_at_us: Option<Micros>,
     /// When it was over.
     pub ended_us: Option<Micros>,
+    /// Time for hooks, as whoever ended it has said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_us: Option<Micros>,
     /// What it is when it has stopped.
     pub outcome: Option<(JobState, String)>,
     /// Seats asked for so far; they are numbered in the order of placement.
@@ -76,17 +82,26 @@ pub struct Live {
     pub events: u64,
     /// Churn events sent so far.
     pub churn_sent: usize,
-    /// Churn steps reported.
+    /// Events of the schedule that were carried out.
     pub churn_done: u64,
     /// Instances moved to other splayds.
     pub moved: u64,
     /// Starts beside the schedule: of instances that moved while they were to be up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repairs: Vec<Repair>,
-    /// How late churn steps were.
+    /// How late events of the schedule were carried out.
     pub lateness: Lateness,
+    /// How long moved instances took to run again.
+    #[serde(default)]
+    pub replacements: Lateness,
+    /// How often splayds were told who is there.
+    #[serde(default)]
+    pub tellings: u64,
     /// About its logs.
     pub logs: LogsInfo,
+    /// When its logs and results were removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_us: Option<Micros>,
 }
 
 /// A start that is no part of the schedule.
@@ -110,6 +125,7 @@ impl Live {
             deadline_us: None,
             start_at_us: None,
             ended_us: None,
+            grace_us: None,
             outcome: None,
             seats: 0,
             attempts: 0,
@@ -120,7 +136,10 @@ impl Live {
             moved: 0,
             repairs: Vec::new(),
             lateness: Lateness::default(),
+            replacements: Lateness::default(),
+            tellings: 0,
             logs: LogsInfo::default(),
+            removed_us: None,
         }
     }
 }
@@ -168,6 +187,9 @@ pub struct Seat {
     pub port: u16,
     /// Position of its instance; 0: none, a spare.
     pub position: u32,
+    /// Steps up to this number are not for it: they came before its instance moved here.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub after_step: u64,
     /// How far the instance is.
     pub state: InstanceState,
     /// When it last started.
@@ -190,11 +212,16 @@ pub struct Seat {
     pub usage: Option<UsageTotals>,
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Default for Seat {
     fn default() -> Self {
         Seat {
             port: 0,
             position: 0,
+            after_step: 0,
             state: InstanceState::Waiting,
             started_us: None,
             late_us: None,
@@ -219,6 +246,10 @@ pub struct Job {
     pub places: Vec<Option<(String, u32)>>,
     /// Its churn and where that stands.
     pub churn: Option<Replay>,
+    /// Positions whose splayd was lost, and the splayd's name, until another hosts them.
+    pub homeless: BTreeMap<u32, String>,
+    /// What its splayds know of who is there.
+    pub telling: Telling,
 }
 
 impl Job {
@@ -233,7 +264,8 @@ impl Job {
                 }
             }
         }
-        let mut job = Job { places: Vec::new(), spec, live, hosts, churn: replay };
+        let (homeless, telling) = (BTreeMap::new(), Telling::default());
+        let mut job = Job { places: Vec::new(), spec, live, hosts, churn: replay, homeless, telling };
         job.find_places();
         job
     }
@@ -260,6 +292,11 @@ impl Job {
         }
     }
 
+    /// The splayd of each position.
+    pub fn who_hosts(&self) -> Vec<Option<String>> {
+        self.places.iter().map(|place| place.as_ref().map(|(splayd, _)| splayd.clone())).collect()
+    }
+
     /// The seat of an instance.
     pub fn seat(&self, position: u32) -> Option<(&str, u32, &Seat)> {
         let (splayd, number) = self.places.get((position as usize).checked_sub(1)?)?.as_ref()?;
@@ -283,6 +320,11 @@ impl Job {
             None => Node { ip: "0.0.0.0".to_owned(), port: 1 },
         };
         (1..=self.instances()).map(node).collect()
+    }
+
+    /// Time for hooks when it is ended.
+    pub fn grace_us(&self) -> Micros {
+        self.live.grace_us.unwrap_or_else(|| super::micros(self.spec.submission.grace_time))
     }
 
     /// Hosts that are part of the job and still there.

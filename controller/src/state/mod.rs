@@ -4,8 +4,11 @@
 
 mod churn;
 mod deploy;
+mod finished;
 mod hello;
 mod job;
+mod live;
+mod loading;
 mod placement;
 mod report;
 mod run;
@@ -18,7 +21,10 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use churn::schedule;
+pub use finished::FinishedJob;
 pub use job::{Host, HostPhase, Job, JobSpec, Live, NativeBuild, Repair, Seat};
+pub use live::Telling;
 pub use placement::{Request, Unplaced, place};
 use splay_protocol::ListType;
 use splay_protocol::api::{JobEvent, JobEventKind, JobState, SplaydState};
@@ -54,6 +60,10 @@ pub struct Timing {
     pub ahead: Micros,
     /// A scheduled job is deployed so long before its time.
     pub lead: Micros,
+    /// Before a job's start, a splayd may be offline for so long before others take its part.
+    pub absent: Micros,
+    /// A job stays in memory for so long after its end.
+    pub keep: Micros,
 }
 
 impl Default for Timing {
@@ -66,6 +76,8 @@ impl Default for Timing {
             drain: 30_000_000,
             ahead: 5_000_000,
             lead: 15_000_000,
+            absent: 10_000_000,
+            keep: 600_000_000,
         }
     }
 }
@@ -85,6 +97,8 @@ pub enum Event {
         jobs: Vec<HostedJob>,
         /// Its process.
         incarnation: String,
+        /// Number of its last report.
+        reports: u64,
         /// Address it comes from.
         peer: String,
     },
@@ -96,14 +110,23 @@ pub enum Event {
     Report(String, Report),
     /// It lacks files.
     NeedFiles(String, String, Vec<String>),
-    /// A user submits.
-    Submit(Box<JobSpec>),
+    /// A user submits. What the churn means may be known already: it takes time to find out.
+    Submit(Box<JobSpec>, Option<Schedule>),
     /// A user ends a job.
     Kill {
         /// Which.
         job: String,
         /// For people.
         reason: String,
+        /// Time for its hooks, instead of what was asked for at its submission.
+        grace_us: Option<Micros>,
+    },
+    /// Logs and results of a job are kept no longer; the reason is for people.
+    Remove {
+        /// Which.
+        job: String,
+        /// For people.
+        why: String,
     },
     /// An administrator shuts a splayd out.
     Revoke(String),
@@ -140,6 +163,8 @@ pub enum Action {
     Send(String, Box<ToSplayd>),
     /// Tell a splayd who is in a job. The encoded list is shared by all splayds.
     SendNodes(String, Arc<NodesHead>, Vec<(u32, u32)>),
+    /// Say to a splayd what others are told as well: a message that is encoded already.
+    SendEncoded(String, Arc<[u8]>),
     /// Send files to a splayd.
     SendFiles(String, Vec<String>),
     /// End a splayd's session.
@@ -150,8 +175,14 @@ pub enum Action {
     Event(String, JobEvent),
     /// Store and publish log lines.
     Logs(String, u64, LogBatch),
+    /// Store that a splayd has come or gone: which, when, what it is now.
+    Availability(String, Micros, SplaydState),
     /// Store a piece of a result.
     Result(ResultPart),
+    /// Keep what lists show of a job that is over.
+    Finished(Box<FinishedJob>),
+    /// Remove logs and results of a job.
+    RemoveKept(String),
 }
 
 /// What all splayds of a job are told of it alike.
@@ -161,6 +192,8 @@ pub struct NodesHead {
     pub job: String,
     /// The bencoded list of nodes.
     pub nodes: Vec<u8>,
+    /// The same compressed, where that is worth it.
+    pub packed: Option<Vec<u8>>,
     /// How lists are chosen.
     pub list_type: ListType,
     /// Longest list.
@@ -204,10 +237,23 @@ pub struct State {
     /// Jobs that each splayd hosts or has to forget.
     hosting: BTreeMap<String, BTreeSet<String>>,
     timers: BTreeSet<(Micros, Timer)>,
+    /// Splayds that have started anew without some jobs, whose last reports of them are on their way.
+    anew: BTreeMap<String, Anew>,
     actions: Vec<Action>,
     changed: Changed,
+    /// When this controller took over.
+    began: Micros,
     /// Stored bytes of logs a job may have.
     max_log_bytes: u64,
+}
+
+/// What a splayd has started anew without. What it reported before comes first.
+#[derive(Debug)]
+struct Anew {
+    jobs: BTreeSet<String>,
+    last_report: u64,
+    /// It is waited for no longer.
+    until: Micros,
 }
 
 #[derive(Debug, Default)]
@@ -217,6 +263,8 @@ struct Changed {
     hosts: BTreeSet<(String, String)>,
     splayds: BTreeSet<String>,
     sequences: BTreeSet<String>,
+    /// Jobs that leave memory.
+    leaving: Vec<Job>,
 }
 
 impl State {
@@ -235,8 +283,10 @@ impl State {
             queue: BTreeSet::new(),
             hosting: BTreeMap::new(),
             timers: BTreeSet::new(),
+            anew: BTreeMap::new(),
             actions: Vec::new(),
             changed: Changed::default(),
+            began: now,
             max_log_bytes,
         };
         for job in jobs {
@@ -250,9 +300,12 @@ impl State {
                 }
                 state.hosting.entry(splayd.clone()).or_default().insert(id.clone());
             }
-            if !job.live.state.is_final() {
+            if job.live.state.is_final() {
+                state.timers.insert((now, Timer::Job(id.clone())));
+            } else {
                 let deadline = job.live.deadline_us.into_iter();
-                state.timers.extend(deadline.chain([now]).map(|at| (at, Timer::Job(id.clone()))));
+                let looks = deadline.chain([now, now + state.timing.absent]);
+                state.timers.extend(looks.map(|at| (at, Timer::Job(id.clone()))));
             }
             state.jobs.insert(id, job);
         }
@@ -268,15 +321,21 @@ impl State {
     pub fn apply(&mut self, now: Micros, event: Event) -> Result<(), Rejected> {
         let report = matches!(event, Event::Report(..));
         let result = match event {
-            Event::Connected { splayd, enrolled, info, jobs, incarnation, peer } => {
-                self.connected(now, splayd, enrolled, *info, jobs, (incarnation, peer))
+            Event::Connected { splayd, enrolled, info, jobs, incarnation, reports, peer } => {
+                let result = self.connected(now, &splayd, enrolled, *info, (incarnation, peer));
+                if result.is_ok() {
+                    self.compare(now, &splayd, jobs, reports);
+                    self.look_at_queue_soon(now);
+                }
+                result
             }
             Event::Disconnected(splayd) => self.disconnected(now, &splayd),
             Event::Status(splayd, status) => self.status(now, &splayd, status),
             Event::Report(splayd, report) => self.report(now, &splayd, report),
             Event::NeedFiles(splayd, job, digests) => self.need_files(&splayd, &job, digests),
-            Event::Submit(spec) => self.submit(now, *spec),
-            Event::Kill { job, reason } => self.kill(now, &job, &reason),
+            Event::Submit(spec, churn) => self.submit(now, *spec, churn),
+            Event::Kill { job, reason, grace_us } => self.kill(now, &job, &reason, grace_us),
+            Event::Remove { job, why } => self.remove_kept(now, &job, &why),
             Event::Revoke(splayd) => self.revoke(now, &splayd),
             Event::Label(splayd, labels) => self.label(now, &splayd, labels),
             Event::Tick => Ok(()),
@@ -302,9 +361,11 @@ impl State {
     /// What has to be stored.
     pub fn take_changes(&mut self) -> Changes {
         let changed = std::mem::take(&mut self.changed);
-        let job = |id: &String| self.jobs.get(id);
+        let leaving: BTreeMap<&str, &Job> =
+            changed.leaving.iter().map(|job| (job.spec.id.as_str(), job)).collect();
+        let job = |id: &String| self.jobs.get(id).or_else(|| leaving.get(id.as_str()).copied());
         let host = |(id, splayd): (String, String)| {
-            let host = self.jobs.get(&id)?.hosts.get(&splayd)?.clone();
+            let host = job(&id)?.hosts.get(&splayd)?.clone();
             Some((id, splayd, host))
         };
         Changes {
@@ -312,7 +373,7 @@ impl State {
             lives: changed
                 .lives
                 .into_iter()
-                .filter_map(|id| Some((self.jobs.get(&id)?.live.clone(), id)))
+                .filter_map(|id| Some((job(&id)?.live.clone(), id)))
                 .map(|(live, id)| (id, live))
                 .collect(),
             hosts: changed.hosts.into_iter().filter_map(host).collect(),
@@ -398,6 +459,7 @@ impl State {
         }
         self.tell(now, id, JobEventKind::State { state: to, why });
         if to.is_final() {
+            self.wake(now.saturating_add(self.timing.keep), Timer::Job(id.to_owned()));
             let hosts: Vec<String> = self.jobs[id].hosts.keys().cloned().collect();
             hosts.iter().for_each(|splayd| self.release(now, id, splayd));
         }
@@ -441,20 +503,4 @@ impl State {
         let ids: Vec<String> = self.queue.iter().map(|(_, id)| id.clone()).collect();
         ids.iter().for_each(|id| self.review(now, id));
     }
-}
-
-/// What a submission's churn means.
-pub fn schedule(churn: &str, seed: u64) -> Result<Schedule, String> {
-    use splay_protocol::churn::{Script, Settings, Trace, expand};
-    let wrong = |error: splay_protocol::churn::SourceError| format!("churn {error}");
-    if Trace::is_trace(churn) {
-        return Ok(Trace::parse(churn).map_err(wrong)?.schedule());
-    }
-    let script = Script::parse(churn).map_err(wrong)?;
-    if let Some(rule) = script.faults.first() {
-        let error = rule.place.error(format!("{}: faults are for `splay sim`", rule.fault.name()));
-        return Err(wrong(error));
-    }
-    let settings = Settings { seed: script.seed.or(Some(seed)), ..Settings::default() };
-    Ok(expand(&script, &settings).map_err(wrong)?.trace.schedule())
 }

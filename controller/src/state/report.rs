@@ -18,6 +18,7 @@ impl State {
         if fresh {
             self.changed.sequences.insert(splayd.to_owned());
             self.take_in(now, splayd, report);
+            self.look_anew(now, splayd);
         }
         self.actions.push(Action::Ack(splayd.to_owned(), acknowledged));
         Ok(())
@@ -25,19 +26,7 @@ impl State {
 
     fn take_in(&mut self, now: Micros, splayd: &str, report: Report) {
         let at = report.at_us;
-        let job = match &report.event {
-            Told::Deployed(told) => &told.job,
-            Told::DeployRefused(told) => &told.job,
-            Told::Ready(told) | Told::Done(told) => &told.job,
-            Told::Started(told) => &told.job,
-            Told::Ended(told) => &told.job,
-            Told::Limit(told) => &told.job,
-            Told::WorkerLost(told) => &told.job,
-            Told::Logs(told) => &told.job,
-            Told::LogsDropped(told) => &told.job,
-            Told::Result(told) => &told.job,
-        };
-        let id = job.clone();
+        let id = report.event.job().to_owned();
         // A splayd speaks of its own part alone.
         let Some(host) = self.jobs.get_mut(&id).and_then(|job| job.hosts.get_mut(splayd)) else { return };
         let holds = host.phase.holds();
@@ -54,7 +43,16 @@ impl State {
                 );
                 return self.tell(now, &id, JobEventKind::Note { text });
             }
-            Told::Result(part) => return self.actions.push(Action::Result(part)),
+            Told::Result(part) => {
+                let job = self.jobs.get_mut(&id).expect("it was there above");
+                if job.live.removed_us.is_some() {
+                    return self.too_late(&id);
+                }
+                if job.seat_mut(splayd, part.position).is_some() {
+                    self.actions.push(Action::Result(part));
+                }
+                return;
+            }
             Told::Ended(told) => return self.instance_ended(now, at, splayd, &id, told),
             _ if !holds => return,
             Told::Deployed(told) => {
@@ -95,8 +93,13 @@ impl State {
 
     fn logs(&mut self, now: Micros, splayd: &str, id: &str, sequence: u64, batch: LogBatch) {
         let most = self.max_log_bytes;
-        let logs = &mut self.jobs.get_mut(id).expect("looked up by the caller").live.logs;
+        let live = &mut self.jobs.get_mut(id).expect("looked up by the caller").live;
+        let (logs, removed) = (&mut live.logs, live.removed_us.is_some());
         self.changed.lives.insert(id.to_owned());
+        if removed {
+            logs.cut_lines += u64::from(batch.lines);
+            return self.too_late(id);
+        }
         if logs.stored_bytes + batch.data.len() as u64 > most {
             let first = logs.cut_lines == 0;
             logs.cut_lines += u64::from(batch.lines);
@@ -112,21 +115,34 @@ impl State {
         self.actions.push(Action::Logs(splayd.to_owned(), sequence, batch));
     }
 
+    /// Something for a job whose logs and results were removed already.
+    fn too_late(&self, id: &str) {
+        tracing::warn!(job = id, "what came after the removal of logs and results is not kept");
+    }
+
     fn instance_started(&mut self, now: Micros, at: Micros, splayd: &str, id: &str, told: InstanceStarted) {
         let job = self.jobs.get_mut(id).expect("looked up by the caller");
         let late = at as i64 - told.planned_us as i64;
         let Some(seat) = job.seat_mut(splayd, told.position) else { return };
-        let port = (seat.port, seat.position);
-        *seat = Seat { state: InstanceState::Running, started_us: Some(at), ..Seat::default() };
-        (seat.port, seat.position) = port;
+        let first = seat.late_us.is_none();
+        *seat = Seat {
+            port: seat.port,
+            position: seat.position,
+            after_step: seat.after_step,
+            // One that starts again was part of the job's start all the same.
+            late_us: seat.late_us,
+            state: InstanceState::Running,
+            started_us: Some(at),
+            ..Seat::default()
+        };
         if told.step == 0 {
             seat.late_us = Some(late);
-            // The initial starts are steps of the schedule as well.
-            job.live.churn_done += u64::from(job.churn.is_some());
+            // The initial starts are events of the schedule as well.
+            job.live.churn_done += u64::from(first && job.churn.is_some());
         } else {
-            job.live.churn_done += 1;
-            job.live.lateness.add(late);
+            State::count_step(job, told.step, true, late);
         }
+        self.membership_changed(now, id, false);
         self.changed.lives.insert(id.to_owned());
         self.changed.hosts.insert((id.to_owned(), splayd.to_owned()));
         let (position, step) = (told.position, told.step);
@@ -136,7 +152,9 @@ impl State {
 
     fn instance_ended(&mut self, now: Micros, at: Micros, splayd: &str, id: &str, told: InstanceEnded) {
         let job = self.jobs.get_mut(id).expect("looked up by the caller");
-        let late = if told.step > 0 { at as i64 - told.planned_us as i64 } else { 0 };
+        // One that leaves takes its time afterwards.
+        let acted = if told.acted_us > 0 { told.acted_us } else { at };
+        let late = if told.step > 0 { acted as i64 - told.planned_us as i64 } else { 0 };
         let Some(seat) = job.seat_mut(splayd, told.position) else { return };
         // Taken for lost already, and told so: what it used is still news.
         let known = seat.ending == Some(Ending::Lost) && seat.state == InstanceState::Ended;
@@ -146,9 +164,9 @@ impl State {
         seat.detail.clone_from(&told.detail);
         seat.usage = Some(told.usage);
         if told.step > 0 {
-            job.live.churn_done += 1;
-            job.live.lateness.add(late);
+            State::count_step(job, told.step, false, late);
         }
+        self.membership_changed(now, id, false);
         self.changed.lives.insert(id.to_owned());
         self.changed.hosts.insert((id.to_owned(), splayd.to_owned()));
         if !known {
@@ -189,6 +207,9 @@ impl State {
                 seat.usage = Some(UsageTotals::default());
                 lost.push(seat.position);
             }
+        }
+        if !lost.is_empty() {
+            self.membership_changed(now, id, false);
         }
         for position in lost {
             let (ending, detail) = (Ending::Lost, String::new());

@@ -12,6 +12,7 @@ impl State {
         job.live.start_at_us = Some(at);
         let why = format!("all is loaded; the start is set in {:.1} s", at.saturating_sub(now) as f64 / 1e6);
         self.go(now, id, JobState::Starting, why, Some(at));
+        self.release_reserve(now, id);
         let hosts: Vec<String> = self.jobs[id].active_hosts().map(|(splayd, _)| splayd.clone()).collect();
         hosts.iter().for_each(|splayd| self.send_start(id, splayd));
         self.send_agenda(now, id);
@@ -54,6 +55,7 @@ impl State {
         }
         self.fill_places(now, id);
         self.send_agenda(now, id);
+        self.tell_membership(now, id);
         self.check_over(now, id);
     }
 
@@ -128,8 +130,17 @@ impl State {
         (state, format!("{total} instances: {}", list.join(", ")))
     }
 
-    pub(super) fn kill(&mut self, now: Micros, id: &str, reason: &str) -> Result<(), Rejected> {
-        let job = self.jobs.get(id).ok_or_else(|| Rejected::NoJob(id.to_owned()))?;
+    pub(super) fn kill(
+        &mut self,
+        now: Micros,
+        id: &str,
+        reason: &str,
+        grace_us: Option<Micros>,
+    ) -> Result<(), Rejected> {
+        let job = self.jobs.get_mut(id).ok_or_else(|| Rejected::NoJob(id.to_owned()))?;
+        if job.live.state < JobState::Stopping {
+            job.live.grace_us = grace_us;
+        }
         match job.live.state {
             JobState::Queued | JobState::Deploying | JobState::Loading => {
                 self.go(now, id, JobState::Killed, reason.to_owned(), None);
@@ -144,7 +155,7 @@ impl State {
     /// Ends a job's instances; it is in `outcome` once they have.
     pub(super) fn stop(&mut self, now: Micros, id: &str, outcome: JobState, why: String) {
         let Some(job) = self.jobs.get_mut(id) else { return };
-        let grace = micros(job.spec.submission.grace_time);
+        let grace = job.grace_us();
         job.live.outcome = Some((outcome, why.clone()));
         let deadline = now.saturating_add(grace).saturating_add(self.timing.drain);
         self.go(now, id, JobState::Stopping, why, Some(deadline));
@@ -155,11 +166,8 @@ impl State {
 
     pub(super) fn send_stop(&mut self, id: &str, splayd: &str) {
         let Some(job) = self.jobs.get(id) else { return };
-        let order = StopOrder {
-            job: id.to_owned(),
-            grace_ms: micros(job.spec.submission.grace_time) / 1000,
-            reason: job.live.why.clone(),
-        };
+        let order =
+            StopOrder { job: id.to_owned(), grace_ms: job.grace_us() / 1000, reason: job.live.why.clone() };
         self.send(splayd, ToSplayd::Stop(order));
     }
 
@@ -181,7 +189,7 @@ impl State {
     pub(super) fn lose_host(&mut self, now: Micros, id: &str, splayd: &str, why: &str) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let state = job.live.state;
-        if state == JobState::Deploying {
+        if matches!(state, JobState::Deploying | JobState::Loading) {
             self.drop_host(now, id, splayd, why);
             return self.review(now, id);
         }
@@ -214,6 +222,7 @@ impl State {
             );
         }
         self.give_up_places(id, splayd);
+        self.membership_changed(now, id, false);
         self.review(now, id);
     }
 }

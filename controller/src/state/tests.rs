@@ -1,5 +1,8 @@
 //! The state machine against splayds that are a few lines here: what they are told, they answer.
 
+mod bookkeeping;
+mod loss;
+
 use std::collections::BTreeMap;
 
 use splay_protocol::api::{InstanceState, JobState};
@@ -42,6 +45,7 @@ pub(super) fn spec(id: &str, submission: Submission) -> JobSpec {
         files: vec![],
         native: vec![],
         submitted_us: 0,
+        earlier: vec![],
     }
 }
 
@@ -53,7 +57,10 @@ struct World {
     sent: BTreeMap<String, u64>,
     /// Splayds that say nothing.
     mute: Vec<String>,
+    /// Splayds that never load.
+    slow: Vec<String>,
     told: Vec<(String, ToSplayd)>,
+    encoded: Option<(Arc<[u8]>, ToSplayd)>,
     nodes: Vec<(String, Vec<(u32, u32)>)>,
     events: Vec<JobEventKind>,
 }
@@ -67,7 +74,9 @@ impl World {
             state,
             sent: BTreeMap::new(),
             mute: vec![],
+            slow: vec![],
             told: vec![],
+            encoded: None,
             nodes: vec![],
             events: vec![],
         };
@@ -78,7 +87,15 @@ impl World {
     fn connect(&mut self, id: &str, jobs: Vec<HostedJob>) {
         let info = Box::new(self.state.splayds()[id].record.info.clone());
         let (splayd, peer) = (id.to_owned(), "127.0.0.1".to_owned());
-        self.apply(Input::Connected { splayd, enrolled: None, info, jobs, incarnation: "a".into(), peer });
+        self.apply(Input::Connected {
+            splayd,
+            enrolled: None,
+            info,
+            jobs,
+            incarnation: "a".into(),
+            reports: 0,
+            peer,
+        });
     }
 
     fn apply(&mut self, event: Input) {
@@ -118,6 +135,15 @@ impl World {
                     }
                 }
                 Action::SendNodes(splayd, _, positions) => self.nodes.push((splayd, positions)),
+                Action::SendEncoded(splayd, bytes) => {
+                    // The same for all: read once.
+                    if self.encoded.as_ref().is_none_or(|(read, _)| *read != bytes) {
+                        let message = splay_protocol::session::decode(&bytes).unwrap();
+                        self.encoded = Some((bytes, message));
+                    }
+                    let (_, message) = self.encoded.as_ref().unwrap();
+                    self.told.push((splayd, message.clone()));
+                }
                 Action::Event(_, event) => self.events.push(event.what),
                 _ => {}
             }
@@ -135,6 +161,7 @@ impl World {
                 let seats = order.seats.iter().map(port).collect();
                 self.report(splayd, now, Event::Deployed(Deployed { job: order.job, seats }));
             }
+            ToSplayd::Load(_) if self.slow.iter().any(|slow| slow == splayd) => {}
             ToSplayd::Load(JobRef { job }) => self.report(splayd, now, Event::Ready(JobReady { job })),
             ToSplayd::Start(order) => {
                 let positions = self.positions(splayd);
@@ -172,7 +199,7 @@ impl World {
 
     fn submit(&mut self, id: &str, submission: Submission) {
         let spec = JobSpec { submitted_us: self.now, ..spec(id, submission) };
-        self.apply(Input::Submit(Box::new(spec)));
+        self.apply(Input::Submit(Box::new(spec), None));
     }
 
     fn finish(&mut self, id: &str) {
@@ -191,6 +218,15 @@ impl World {
         (live.state, &live.why)
     }
 
+    /// What splayds were last told of who is there.
+    fn live(&self, splayd: &str) -> Option<Vec<(u32, u32)>> {
+        let live = |(told, message): &(String, ToSplayd)| match message {
+            ToSplayd::Live(live) if told == splayd => Some(live.up.clone()),
+            _ => None,
+        };
+        self.told.iter().rev().find_map(live)
+    }
+
     fn used(&self) -> u32 {
         self.state.splayds().values().map(|splayd| splayd.used).sum()
     }
@@ -198,7 +234,7 @@ impl World {
 
 fn ended(job: &str, position: u32, ending: Ending, step: u64, planned_us: u64) -> InstanceEnded {
     let (job, usage) = (job.to_owned(), UsageTotals::default());
-    InstanceEnded { job, position, ending, detail: String::new(), usage, step, planned_us }
+    InstanceEnded { job, position, ending, detail: String::new(), usage, step, planned_us, acted_us: 0 }
 }
 
 fn ask(instances: u32) -> Submission {
@@ -312,9 +348,16 @@ fn killed_and_out_of_time() {
     world.submit("a", Submission { max_time: 10.0, ..ask(2) });
     world.submit("b", ask(2));
     world.sleep(3.0);
-    world.apply(Input::Kill { job: "b".into(), reason: "killed by ann".into() });
+    world.apply(Input::Kill { job: "b".into(), reason: "killed by ann".into(), grace_us: Some(2_000_000) });
     assert_eq!(world.job("b"), (JobState::Killed, "killed by ann"));
-    let again = world.state.apply(world.now, Input::Kill { job: "b".into(), reason: String::new() });
+    let graces: Vec<u64> = world
+        .told
+        .iter()
+        .filter_map(|(_, told)| if let ToSplayd::Stop(stop) = told { Some(stop.grace_ms) } else { None })
+        .collect();
+    assert!(!graces.is_empty() && graces.iter().all(|grace| *grace == 2000), "{graces:?}");
+    let again =
+        world.state.apply(world.now, Input::Kill { job: "b".into(), reason: String::new(), grace_us: None });
     assert_eq!(again, Err(Rejected::Over("b".into(), "killed")));
     world.sleep(9.0);
     assert_eq!(world.job("a"), (JobState::Killed, "its longest time of 10 s was over"));

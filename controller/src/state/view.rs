@@ -105,7 +105,9 @@ impl State {
             done: job.live.churn_done,
             moved: job.live.moved,
             spares: self.spares(job),
+            sent: job.live.churn_sent as u64,
             lateness: job.live.lateness.spread(),
+            replacements: job.live.replacements.spread(),
             ends_after: replay.schedule().end().as_secs_f64(),
         });
         api::Job {
@@ -119,6 +121,7 @@ impl State {
             churn,
             history: Vec::new(),
             logs: job.live.logs.clone(),
+            removed_at: job.live.removed_us.map(seconds),
         }
     }
 }

@@ -2,25 +2,29 @@
 //! nothing; a change of the state is one transaction.
 
 mod accounts;
+mod finished;
+mod leader;
 mod logs;
+mod results;
 mod rows;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::str::FromStr as _;
-use std::time::Duration;
 
 pub use accounts::{JoinFault, TokenKind, UserRow, hash_secret};
+pub use finished::{FinishedFigures, Keep};
+pub use leader::{LOOK, Leader, Leadership};
 pub use logs::{Block, BlockInfo};
 use rows::{Value, upsert};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use splay_protocol::api::{JobEvent, NativeLib, ResultFile};
-use splay_protocol::session::LogBatch;
+use splay_protocol::api::{JobEvent, NativeLib, ResultFile, SplaydChange, SplaydState};
+use splay_protocol::session::{LogBatch, ResultPart};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
-use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _};
+use sqlx::{AnyConnection, AnyPool, Executor as _, Row as _};
 
-use crate::state::{Changes, Host, Job, JobSpec, Live, Splayd, SplaydRecord, schedule};
+use crate::state::{Changes, FinishedJob, Host, Job, JobSpec, Live, Micros, Splayd, SplaydRecord, schedule};
 
 /// Why the store does not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +41,9 @@ pub enum StoreError {
     /// Made by a later version.
     #[error("the database is of version {0}; this controller knows versions up to {1}")]
     Version(i64, usize),
+    /// It does not answer.
+    #[error("the database has not answered for {0} s")]
+    Silent(u64),
     /// A folder or file beside the database.
     #[error("{0}: {1}")]
     File(String, #[source] std::io::Error),
@@ -45,30 +52,11 @@ pub enum StoreError {
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// Each is applied once, in its order.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_begin.sql")];
-
-/// Key of the lock that a leading controller holds.
-const LEADER: i64 = 7_305_804_386;
-
-/// So often one that stands by looks whether it may lead.
-const STANDBY: Duration = Duration::from_secs(1);
-
-/// Held while this controller leads. The lock is the connection's: when that is lost, another may
-/// lead already.
-#[derive(Debug)]
-pub struct Leadership(AnyConnection);
-
-impl Leadership {
-    /// Comes back when it is lost.
-    pub async fn lost(mut self) -> StoreError {
-        loop {
-            tokio::time::sleep(STANDBY).await;
-            if let Err(error) = sqlx::query("SELECT 1").execute(&mut self.0).await {
-                return StoreError::Statement(error);
-            }
-        }
-    }
-}
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../migrations/0001_begin.sql"),
+    include_str!("../../migrations/0002_finished.sql"),
+    include_str!("../../migrations/0003_availability.sql"),
+];
 
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -89,6 +77,14 @@ pub struct Commit {
     pub logs: Vec<(String, u64, LogBatch)>,
     /// Result files: how much of each has come.
     pub results: Vec<(String, ResultFile)>,
+    /// Their pieces, where the database keeps them, and whether the file begins anew.
+    pub parts: Vec<(ResultPart, bool)>,
+    /// Jobs that are over.
+    pub finished: Vec<FinishedJob>,
+    /// Jobs whose logs and results are removed.
+    pub removed: Vec<String>,
+    /// Splayds that have come or gone.
+    pub availability: Vec<(String, Micros, SplaydState)>,
 }
 
 impl Commit {
@@ -98,6 +94,9 @@ impl Commit {
             && self.events.is_empty()
             && self.logs.is_empty()
             && self.results.is_empty()
+            && self.finished.is_empty()
+            && self.removed.is_empty()
+            && self.availability.is_empty()
     }
 }
 
@@ -158,30 +157,6 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Waits until no other controller leads on this database, and leads then. `None`: a file, which
-    /// is locked otherwise.
-    pub async fn lead(&self, url: &str) -> Result<Option<Leadership>> {
-        if !self.postgres {
-            return Ok(None);
-        }
-        let mut connection = AnyConnection::connect(url).await?;
-        let mut told = false;
-        loop {
-            let row = sqlx::query("SELECT pg_try_advisory_lock($1)")
-                .bind(LEADER)
-                .fetch_one(&mut connection)
-                .await?;
-            if row.try_get::<bool, _>(0)? {
-                return Ok(Some(Leadership(connection)));
-            }
-            if !told {
-                tracing::info!("another controller leads on this database: waiting to take over");
-                told = true;
-            }
-            tokio::time::sleep(STANDBY).await;
-        }
-    }
-
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(&self.read).await?;
@@ -239,6 +214,18 @@ impl Store {
         };
         let columns = ["job", "position", "path", "total_bytes", "received_bytes"];
         upsert(connection, "results", &columns, 3, commit.results.iter().map(result).collect()).await?;
+        results::add_parts(connection, &commit.parts).await?;
+        for job in &commit.removed {
+            results::remove_kept(connection, job).await?;
+        }
+        let rows = commit
+            .availability
+            .iter()
+            .map(|(splayd, at, state)| vec![text(splayd), number(*at), json(state)])
+            .collect();
+        upsert(connection, "splayd_states", &["splayd", "at_us", "state"], 2, rows).await?;
+        let rows = commit.finished.iter().map(finished::row).collect();
+        upsert(connection, "finished_jobs", &finished::COLUMNS, 1, rows).await?;
         let rows = changes
             .sequences
             .iter()
@@ -271,16 +258,39 @@ impl Store {
         row.map(|row| parsed("splayds", row.try_get(0)?)).transpose()
     }
 
-    /// All jobs.
+    /// When a splayd has come and gone, the last `most` times, the latest last.
+    pub async fn availability(&self, splayd: &str, most: u32) -> Result<Vec<SplaydChange>> {
+        let text = "SELECT at_us, state FROM splayd_states WHERE splayd = $1 ORDER BY at_us DESC LIMIT $2";
+        let query = sqlx::query(text).bind(splayd.to_owned()).bind(i64::from(most));
+        let change = |row: &AnyRow| {
+            let state = parsed("splayd_states", row.try_get(1)?)?;
+            Ok(SplaydChange { at: row.try_get::<i64, _>(0)? as f64 / 1e6, state })
+        };
+        query.fetch_all(&self.read).await?.iter().rev().map(change).collect()
+    }
+
+    /// All jobs that are not over, or have been over for a short time.
     pub async fn jobs(&self) -> Result<Vec<Job>> {
+        // The parameter is of no use here: that of the other caller has one.
+        let jobs = "NOT EXISTS (SELECT 1 FROM finished_jobs WHERE finished_jobs.job = jobs.id) AND $1 = ''";
+        let hosts =
+            "NOT EXISTS (SELECT 1 FROM finished_jobs WHERE finished_jobs.job = job_hosts.job) AND $1 = ''";
+        self.load_jobs(jobs, hosts, "").await
+    }
+
+    async fn load_jobs(&self, which: &str, hosts_of: &str, id: &str) -> Result<Vec<Job>> {
         let mut hosts: HashMap<String, BTreeMap<String, Host>> = HashMap::new();
-        for row in sqlx::query("SELECT job, splayd, data FROM job_hosts").fetch_all(&self.write).await? {
+        let text = format!("SELECT job, splayd, data FROM job_hosts WHERE {hosts_of}");
+        let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(id.to_owned());
+        for row in query.fetch_all(&self.write).await? {
             let host = parsed("job_hosts", row.try_get(2)?)?;
             hosts.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, host);
         }
-        let text = "SELECT spec, data FROM jobs JOIN job_states ON jobs.id = job_states.job";
+        let text =
+            format!("SELECT spec, data FROM jobs JOIN job_states ON jobs.id = job_states.job WHERE {which}");
+        let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(id.to_owned());
         let mut jobs = Vec::new();
-        for row in sqlx::query(text).fetch_all(&self.write).await? {
+        for row in query.fetch_all(&self.write).await? {
             let spec: JobSpec = parsed("jobs", row.try_get(0)?)?;
             let live: Live = parsed("job_states", row.try_get(1)?)?;
             let churn = spec.submission.churn.as_ref().map(|churn| schedule(churn, spec.seed)).transpose();
@@ -314,21 +324,6 @@ impl Store {
         let query = sqlx::query("SELECT data FROM files WHERE sha256 = $1").bind(sha256.to_owned());
         let row = query.fetch_optional(&self.read).await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
-    }
-
-    /// Result files of a job.
-    pub async fn results(&self, job: &str) -> Result<Vec<ResultFile>> {
-        let text = "SELECT position, path, total_bytes, received_bytes FROM results WHERE job = $1 ORDER BY position, path";
-        let rows = sqlx::query(text).bind(job.to_owned()).fetch_all(&self.read).await?;
-        let file = |row: &AnyRow| {
-            Ok(ResultFile {
-                position: row.try_get::<i64, _>(0)? as u32,
-                path: row.try_get(1)?,
-                bytes: row.try_get::<i64, _>(2)? as u64,
-                received_bytes: row.try_get::<i64, _>(3)? as u64,
-            })
-        };
-        rows.iter().map(file).collect()
     }
 
     /// A setting.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use hyper::client::conn::http1;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -76,6 +77,25 @@ impl Client {
         let headers: &[(&str, &str)] =
             if bytes.is_empty() { &[] } else { &[("content-type", "application/json")] };
         self.send_bytes(method, path, headers, bytes).await
+    }
+
+    /// What comes of a stream until it ends, however that happens.
+    pub async fn stream(&self, path: &str) -> Vec<u8> {
+        let stream = connect(self.address, self.fingerprint).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::get(format!("/api/v1{path}"))
+            .header("host", "localhost")
+            .header("authorization", format!("Bearer {}", self.token))
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let body = axum::body::Body::new(sender.send_request(request).await.unwrap().into_body());
+        let mut pieces = body.into_data_stream();
+        let mut bytes = Vec::new();
+        while let Some(Ok(piece)) = pieces.next().await {
+            bytes.extend_from_slice(&piece);
+        }
+        bytes
     }
 
     pub async fn send_bytes(

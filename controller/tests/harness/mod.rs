@@ -4,6 +4,9 @@
 #![allow(dead_code)]
 
 pub mod client;
+pub mod identity;
+pub mod postgres;
+pub mod process;
 pub mod splayd;
 
 use std::path::Path;
@@ -40,6 +43,8 @@ pub fn config(data: &Path) -> Config {
             drain: 5.0,
             ahead: 1.0,
             lead: 1.0,
+            absent: 1.0,
+            keep: 600.0,
         },
         ..Config::default()
     }

@@ -1,26 +1,16 @@
 //! A splayd in a task.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_bytes::ByteBuf;
 use splay_controller::hub::now_us;
 use splay_protocol::log_lines::{Line, LineKind, push};
 use splay_protocol::session::*;
-use splay_protocol::{JoinToken, Limits};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_rustls::client::TlsStream;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 
-use super::client::connect;
-
-pub type Socket = WebSocketStream<TlsStream<TcpStream>>;
+pub use super::identity::{Identity, hear, say};
 
 /// How instances live here.
 #[derive(Debug, Clone)]
@@ -43,80 +33,6 @@ impl Life {
     }
 }
 
-/// Who a splayd is.
-pub struct Identity {
-    pub key: Ed25519KeyPair,
-    pub token: JoinToken,
-    pub address: SocketAddr,
-    pub fingerprint: [u8; 32],
-    pub info: SplaydInfo,
-}
-
-impl Identity {
-    pub fn new(name: &str, seats: u32, join: &str) -> Identity {
-        let token: JoinToken = join.parse().unwrap();
-        let seed: [u8; 32] = rand::random();
-        Identity {
-            key: Ed25519KeyPair::from_seed_unchecked(&seed).unwrap(),
-            address: token.url.strip_prefix("https://").unwrap().parse().unwrap(),
-            fingerprint: hex::decode(&token.fingerprint).unwrap().try_into().unwrap(),
-            token,
-            info: SplaydInfo {
-                name: name.to_owned(),
-                version: "0.1.0".into(),
-                os: "linux".into(),
-                architecture: "x86_64".into(),
-                max_instances: seats,
-                ports: (22000, 32000),
-                maxima: Limits::default(),
-                ..SplaydInfo::default()
-            },
-        }
-    }
-
-    /// Opens a socket and reads the nonce.
-    pub async fn dial(&self) -> Option<(Socket, Vec<u8>)> {
-        let stream = connect(self.address, self.fingerprint).await.ok()?;
-        let url = format!("ws://{}{PATH}", self.address);
-        let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.ok()?;
-        match hear(&mut socket).await? {
-            ToSplayd::Challenge(challenge) => Some((socket, challenge.nonce.into_vec())),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    pub fn hello(&self, nonce: &[u8], jobs: Vec<HostedJob>, incarnation: &str) -> Hello {
-        Hello {
-            version: VERSION,
-            key: ByteBuf::from(self.key.public_key().as_ref()),
-            signature: ByteBuf::from(self.key.sign(&signed_text(nonce, &self.fingerprint)).as_ref()),
-            info: self.info.clone(),
-            jobs,
-            incarnation: incarnation.to_owned(),
-        }
-    }
-
-    pub fn enrol(&self, hello: Hello) -> ToController {
-        let (token, secret) = (self.token.token.clone(), self.token.secret.clone());
-        ToController::Enrol(Enrol { token, secret, hello })
-    }
-}
-
-/// The next message; `None`: the end.
-pub async fn hear(socket: &mut Socket) -> Option<ToSplayd> {
-    loop {
-        match socket.next().await?.ok()? {
-            Message::Binary(bytes) => return Some(decode(&bytes).unwrap()),
-            Message::Close(_) => return None,
-            _ => {}
-        }
-    }
-}
-
-pub async fn say(socket: &mut Socket, message: &ToController) -> Option<()> {
-    socket.send(Message::Binary(encode(message).into())).await.ok()
-}
-
 /// What a splayd remembers, as on its disk.
 #[derive(Default)]
 pub struct Machine {
@@ -133,12 +49,17 @@ pub struct Machine {
     pub incarnation: u32,
     /// Says nothing to a deploy order.
     pub mute: bool,
+    /// Never loads.
+    pub no_load: bool,
 }
 
 pub struct Hosted {
     pub order: JobOrder,
     pub phase: Phase,
     pub positions: Vec<(u32, u32)>,
+    pub nodes: Vec<splay_protocol::Node>,
+    /// Who is there, as it was told.
+    pub live: Vec<LiveNodes>,
     pub running: BTreeSet<u32>,
     pub waiting: BTreeSet<String>,
     pub last_step: u64,
@@ -179,7 +100,8 @@ impl FakeSplayd {
 
     /// Its connection breaks.
     pub fn cut(&self, away: Duration) {
-        self.wake.send(Inner::Cut(away)).unwrap();
+        // One that was killed has no connection.
+        let _ = self.wake.send(Inner::Cut(away));
     }
 
     /// The process dies and starts anew: what ran is gone.
@@ -310,6 +232,8 @@ impl Runner {
                     order: order.clone(),
                     phase: Phase::Deployed,
                     positions: vec![],
+                    nodes: vec![],
+                    live: vec![],
                     running: BTreeSet::new(),
                     waiting: BTreeSet::new(),
                     last_step: 0,
@@ -340,11 +264,23 @@ impl Runner {
             ToSplayd::Nodes(nodes) => {
                 machine.orders.push("nodes");
                 if let Some(hosted) = machine.jobs.get_mut(&nodes.job) {
-                    hosted.positions = nodes.positions;
-                    hosted.phase = hosted.phase.max(Phase::Listed);
+                    let news = hosted.nodes != nodes.nodes || hosted.positions != nodes.positions;
+                    (hosted.nodes, hosted.positions) = (nodes.nodes, nodes.positions);
+                    // Before the start, all is loaded anew with what is new.
+                    if hosted.phase < Phase::Listed || (news && hosted.phase < Phase::Running) {
+                        hosted.phase = Phase::Listed;
+                    }
+                }
+            }
+            ToSplayd::Live(live) => {
+                if let Some(hosted) = machine.jobs.get_mut(&live.job) {
+                    hosted.live.push(live);
                 }
             }
             ToSplayd::Load(JobRef { job }) => {
+                if machine.no_load {
+                    return;
+                }
                 machine.orders.push("load");
                 if let Some(hosted) = machine.jobs.get_mut(&job).filter(|hosted| hosted.phase < Phase::Loaded)
                 {
@@ -500,5 +436,14 @@ pub fn batch(job: &str, position: u32, count: u32) -> LogBatch {
 
 fn ended(job: &str, position: u32, ending: Ending, step: u64, planned_us: u64) -> InstanceEnded {
     let usage = UsageTotals { cpu_us: 5, ..UsageTotals::default() };
-    InstanceEnded { job: job.to_owned(), position, ending, detail: String::new(), usage, step, planned_us }
+    InstanceEnded {
+        job: job.to_owned(),
+        position,
+        ending,
+        detail: String::new(),
+        usage,
+        step,
+        planned_us,
+        acted_us: 0,
+    }
 }

@@ -21,20 +21,32 @@ const fn part(source: &'static str, modules: &'static [&'static str]) -> Part {
 const PARTS: &[Part] = &[
     part("splay.rpc_common", &["splay.rpc", "splay.urpc", "splay.rpcq"]),
     part("splay.misc_more", &["splay.misc"]),
+    Part { source: "splay.nbd_client", modules: &["splay.nbd"], methods_only: true },
     part("splay.locks", &["splay.events"]),
     part("splay.log_main", &["splay.log"]),
     part("splay.socket_main", &["splay.socket"]),
     part("splay.socket_more", &["splay.socket"]),
     Part { source: "socket.http_connection", modules: &["socket.http"], methods_only: true },
+    Part { source: "splay.etcd.admin", modules: &["splay.etcd"], methods_only: true },
+    Part { source: "splay.etcd.server", modules: &["splay.etcd"], methods_only: true },
+    Part { source: "splay.etcd.registry", modules: &["splay.etcd.patterns"], methods_only: true },
 ];
 
 /// Sources that no application requires.
 const INTERNAL: &[&str] = &[
     "socket.smtp_message",
     "splay.compat51",
+    "splay.etcd.lease",
+    "splay.etcd.transport",
     "splay.lazy",
+    "splay.nbd_command",
+    "splay.nbd_connection",
+    "splay.nbd_memory",
+    "splay.nbd_pack",
+    "splay.nbd_script",
     "splay.prelude",
     "splay.sandbox",
+    "splay.traffic_flows",
     "splay.virtual",
     "splay.wrapped",
 ];
@@ -45,6 +57,7 @@ pub const SAME: &[(&str, &str)] = &[
     ("crypto.evp", "crypto"),
     ("crypto.hmac", "crypto"),
     ("crypto.rand", "crypto"),
+    ("etcd.luasocket", "splay.etcd"),
     ("mime.core", "mime"),
     ("socket", "splay.socket"),
     ("socket.core", "splay.socket"),

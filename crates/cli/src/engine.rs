@@ -17,8 +17,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use splay_protocol::{Job, Lists};
+use splay_runtime::driver::Driver;
 use splay_runtime::host::{EndReason, InstanceConfig, InstanceNumber, Report, Stream, WorkerConfig};
 use splay_runtime::real::{RealDriver, Waker};
+use splay_runtime::shaped::{ShapedDriver, Traffic};
 use splay_runtime::vm::Interrupter;
 use splay_runtime::worker::{Step, Worker};
 use splay_simulator::{NetworkConfig, VirtualDriver};
@@ -26,7 +28,7 @@ use splay_simulator::{NetworkConfig, VirtualDriver};
 use crate::dispatcher::Input;
 use crate::failure::{Failure, STATUS_INTERRUPTED};
 use crate::interrupt;
-pub use prompts::{Command, Prompts};
+pub use prompts::{Command, Cutter, Prompts};
 
 pub use follow::{Churn, Churned};
 use follow::{Share, follow};
@@ -46,6 +48,8 @@ pub struct EngineConfig {
     pub churn: Option<Churn>,
     /// Instances live on when they have nothing to run: their user is at a prompt.
     pub keep: bool,
+    /// The network that is emulated between the instances.
+    pub traffic: Option<Arc<Traffic>>,
 }
 
 /// Tells how an instance is set up: of its job, and of how often it has started before.
@@ -92,7 +96,11 @@ impl Engine {
                     Err(error) => return drop(ready.send(Err(error))),
                 };
                 let _ = ready.send(Ok(driver.waker()));
-                let worker = Worker::new(Box::new(driver), config.worker, reports_to(tell.clone()));
+                let driver: Box<dyn Driver> = match config.traffic {
+                    Some(traffic) => Box::new(ShapedDriver::new(Box::new(driver), traffic)),
+                    None => Box::new(driver),
+                };
+                let worker = Worker::new(driver, config.worker, reports_to(tell.clone()));
                 let (share, lists) = (Share { index, workers: config.workers }, &config.lists);
                 let work = AssertUnwindSafe(|| match &config.churn {
                     Some(churn) => follow(worker, share, churn, lists, &*configure, &commanded, &*tell),
@@ -199,15 +207,40 @@ pub struct Alone<'a> {
     pub thread_died: &'a mut dyn FnMut(&str),
 }
 
+/// Stops a program that runs alone, from any thread.
+#[derive(Debug, Clone)]
+pub struct Stopper {
+    stopped: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+impl Stopper {
+    /// The program stops as soon as it does not compute.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.waker.wake();
+    }
+}
+
 /// Runs one program on this very thread to its end, or until a signal.
 pub fn run_alone(config: InstanceConfig, told: Alone<'_>) -> Result<EndReason, Failure> {
+    run_alone_until(config, told, drop)
+}
+
+/// The same; before it starts, `given` gets what stops it.
+pub fn run_alone_until(
+    config: InstanceConfig,
+    told: Alone<'_>,
+    given: impl FnOnce(Stopper),
+) -> Result<EndReason, Failure> {
     let driver = RealDriver::new().map_err(Failure::Worker)?;
-    let waker = driver.waker();
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = interrupted.clone();
+    let stopper = Stopper { stopped: Arc::default(), waker: driver.waker() };
+    let interrupted = stopper.stopped.clone();
+    // What is reported is told before the worker waits again.
+    let waker = stopper.waker.clone();
+    given(stopper.clone());
     interrupt::watch(move || {
-        flag.store(true, Ordering::Relaxed);
-        waker.wake();
+        stopper.stop();
         // A program that only computes does not notice.
         thread::sleep(PATIENCE);
         std::process::exit(STATUS_INTERRUPTED.into());
@@ -215,7 +248,10 @@ pub fn run_alone(config: InstanceConfig, told: Alone<'_>) -> Result<EndReason, F
     .map_err(Failure::Worker)?;
     let reports = Rc::new(RefCell::new(VecDeque::new()));
     let queue = reports.clone();
-    let sink = Box::new(move |report| queue.borrow_mut().push_back(report));
+    let sink = Box::new(move |report| {
+        queue.borrow_mut().push_back(report);
+        waker.wake();
+    });
     // A plain interpreter may compute for as long as it likes.
     let mut worker = Worker::new(Box::new(driver), WorkerConfig { slice: None }, sink);
     worker.start(ALONE, config);

@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use splay_etcd::disk::DiskError;
+use splay_etcd::server::ServerError;
 use splay_protocol::ListError;
 use splay_protocol::api::ErrorCode;
 use splay_protocol::churn::SourceError;
@@ -146,6 +148,9 @@ pub enum Failure {
     /// There is no run, or no instance of it, to open a prompt on.
     #[error("{0}")]
     Unreachable(String),
+    /// A test of traffic did not take place, or was broken off.
+    #[error(transparent)]
+    Traffic(#[from] splay_traffic::Error),
     /// A folder cannot be looked into.
     #[error("read the folder `{path}`: {source}")]
     Folder {
@@ -228,6 +233,9 @@ pub enum Failure {
     /// A password cannot be read.
     #[error("read the password: {0}")]
     Password(#[source] io::Error),
+    /// The etcd server does not start, or cannot go on.
+    #[error(transparent)]
+    Etcd(#[from] ServerError),
     /// A worker cannot be set up.
     #[error("start a worker: {0}")]
     Worker(#[source] io::Error),
@@ -261,11 +269,18 @@ impl Failure {
             | Failure::NothingShown { .. }
             | Failure::Output(_) => STATUS_UNWRITTEN,
             Failure::Controller { .. } => 7,
+            Failure::Traffic(error) => traffic_status(error),
             Failure::NotLoggedIn(_) => 8,
             Failure::Refused { code, .. } => match code {
                 ErrorCode::Internal | ErrorCode::Unavailable => 7,
                 ErrorCode::Unauthorized | ErrorCode::Forbidden => 8,
                 _ => 9,
+            },
+            Failure::Etcd(error) => match error {
+                ServerError::Listen { .. } | ServerError::Disk(DiskError::Taken(_)) => 5,
+                ServerError::Disk(DiskError::Damaged { .. } | DiskError::Gap { .. }) => 4,
+                ServerError::Disk(DiskError::File { .. }) => 6,
+                ServerError::Threads(_) => STATUS_BROKEN,
             },
             Failure::Testbed(_) => 14,
             Failure::Interrupted => STATUS_INTERRUPTED,
@@ -294,6 +309,19 @@ pub fn complain(message: &str) {
     let _ = writeln!(io::stderr(), "splay: {message}");
 }
 
+/// Which status a failed test of traffic ends with.
+fn traffic_status(error: &splay_traffic::Error) -> u8 {
+    use splay_traffic::Error;
+    match error {
+        Error::Options(_) => 2,
+        Error::System { call: "bind" | "socket" | "listen" | "eventfd" | "epoll", .. } => 5,
+        Error::Samples { .. } => 6,
+        Error::Resolve { .. } | Error::Control { .. } => 7,
+        Error::Stopped => STATUS_INTERRUPTED,
+        Error::System { .. } | Error::Hook(_) | Error::Limit(_) => STATUS_INSTANCE_FAILED,
+    }
+}
+
 /// What to do about a refusal.
 fn advice(code: ErrorCode) -> &'static str {
     match code {
@@ -306,7 +334,14 @@ fn advice(code: ErrorCode) -> &'static str {
 /// Why a file cannot be read, in the words of a user.
 fn unreadable(path: &Path, source: &io::Error) -> String {
     match source.kind() {
-        io::ErrorKind::NotFound => format!("no such file: {}", path.display()),
+        io::ErrorKind::NotFound => {
+            // The ending was forgotten.
+            let lua = path.with_extension("lua");
+            match path.extension().is_none() && lua.is_file() {
+                true => format!("no such file: {}; did you mean {}?", path.display(), lua.display()),
+                false => format!("no such file: {}", path.display()),
+            }
+        }
         io::ErrorKind::IsADirectory => format!("is a folder, not a file: {}", path.display()),
         _ => format!("cannot read {}: {source}", path.display()),
     }

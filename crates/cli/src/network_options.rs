@@ -107,7 +107,7 @@ impl NetworkOptions {
     /// The network for so many instances. What is generated follows from the seed.
     pub fn config(&self, instances: u32, seed: u64) -> Result<NetworkConfig, Failure> {
         let base = match &self.topology {
-            Some(topology) => Base::Topology(Arc::new(load(topology, instances, seed)?)),
+            Some(topology) => Base::Topology(Arc::new(load_topology(topology, instances, seed)?.topology)),
             None => Base::Everyone(value(&self.latency).unwrap_or(Latency::Constant(DEFAULT_LATENCY))),
         };
         let (jitter, loss) = (value(&self.jitter), value(&self.loss));
@@ -116,14 +116,8 @@ impl NetworkOptions {
         if let (Base::Everyone(Latency::Constant(latency)), (None, None, None, None)) = (&base, more) {
             return Ok(NetworkConfig { latency: *latency, ..NetworkConfig::default() });
         }
-        if let Base::Topology(topology) = &base
-            && topology.places() < instances as usize
-        {
-            let name = self.topology.as_deref().unwrap_or_default();
-            let places = topology.places();
-            return Err(Failure::Usage(format!(
-                "{name} has places for {places} instances, not for {instances}"
-            )));
+        if let Base::Topology(topology) = &base {
+            check_places(self.topology.as_deref().unwrap_or_default(), topology, instances)?;
         }
         let model = ModelConfig {
             jitter: jitter.unwrap_or_default(),
@@ -142,11 +136,30 @@ fn value<T: Copy>(given: &Option<Given<T>>) -> Option<T> {
     given.as_ref().map(|given| given.value)
 }
 
+/// Refuses a topology with fewer places than instances.
+pub fn check_places(name: &str, topology: &Topology, instances: u32) -> Result<(), Failure> {
+    let places = topology.places();
+    if places < instances as usize {
+        return Err(Failure::Usage(format!("{name} has places for {places} instances, not for {instances}")));
+    }
+    Ok(())
+}
+
+/// A topology and the text it was read from, or can be read from.
+#[derive(Debug)]
+pub struct LoadedTopology {
+    /// What the text says.
+    pub topology: Topology,
+    /// The text.
+    pub text: String,
+}
+
 /// Reads a topology's file, or makes the one that a text like `star:n=5` describes.
-pub fn load(topology: &str, places: u32, seed: u64) -> Result<Topology, Failure> {
+pub fn load_topology(topology: &str, places: u32, seed: u64) -> Result<LoadedTopology, Failure> {
     if Generator::is_named(topology) {
         let made = topology.parse::<Generator>().and_then(|generator| generator.generate(places, seed));
-        return made.map(Topology::Graph).map_err(|error| Failure::Usage(error.to_string()));
+        let graph = made.map_err(|error| Failure::Usage(error.to_string()))?;
+        return Ok(LoadedTopology { text: graph.to_modelnet(), topology: Topology::Graph(graph) });
     }
     let path = Path::new(topology);
     let text = std::fs::read(path).map_err(|source| Failure::Topology { path: path.into(), source })?;
@@ -155,7 +168,10 @@ pub fn load(topology: &str, places: u32, seed: u64) -> Result<Topology, Failure>
         Failure::TopologyInvalid { place: format!("{}{line}", path.display()), problem }
     };
     let text = String::from_utf8(text).map_err(|_| wrong("is not text in UTF-8".to_owned(), None))?;
-    Topology::parse(&text).map_err(|error| wrong(format!("{}: {}", error.element, error.problem), error.line))
+    match Topology::parse(&text) {
+        Ok(topology) => Ok(LoadedTopology { topology, text }),
+        Err(error) => Err(wrong(format!("{}: {}", error.element, error.problem), error.line)),
+    }
 }
 
 #[cfg(test)]

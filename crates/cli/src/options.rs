@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use splay_protocol::ListType;
+use splay_protocol::submission::PlaceOrder;
 
 use crate::churn::{Loaded, Origin};
 use crate::command::run::{Jit, RunArgs};
@@ -66,6 +67,12 @@ pub struct Options {
     pub time_limit: Option<Duration>,
     /// Whether instances run in the manual's sandbox.
     pub sandbox: bool,
+    /// The network that is emulated between the instances of a real run.
+    #[serde(rename = "emulated_topology", skip_serializing_if = "Option::is_none")]
+    pub topology: Option<String>,
+    /// Which place of it each instance is at.
+    #[serde(skip_serializing_if = "is_ordered")]
+    pub topology_places: PlaceOrder,
     /// Event loops, each on a processor core of its own if there are enough.
     pub workers: u32,
     /// Whether LuaJIT's compiler is on.
@@ -124,6 +131,8 @@ impl Options {
             grace: args.scenario.grace,
             time_limit: args.time_limit,
             sandbox: args.sandbox,
+            topology: args.topology.clone(),
+            topology_places: args.topology_places.into(),
             workers: args.workers.unwrap_or(cores).min(instances),
             jit: match args.jit {
                 Jit::On => true,
@@ -170,6 +179,12 @@ impl Options {
             option("--for", duration_text(limit));
         }
         option("--workers", self.workers.to_string());
+        if let Some(topology) = &self.topology {
+            option("--topology", topology.clone());
+            if self.topology_places == PlaceOrder::Shuffled {
+                option("--topology-places", "shuffled".to_owned());
+            }
+        }
         option("--jit", if self.jit { "on" } else { "off" }.to_owned());
         option("--slice", self.slice.map_or("off".to_owned(), duration_text));
         if let Some(limit) = self.max_memory_bytes {
@@ -187,6 +202,10 @@ impl Options {
         }
         words
     }
+}
+
+fn is_ordered(order: &PlaceOrder) -> bool {
+    *order == PlaceOrder::Ordered
 }
 
 /// Refuses `--only` with instances that there are not.
@@ -254,6 +273,10 @@ mod tests {
             "500ms",
             "--memory",
             "64MB",
+            "--topology",
+            "star:latency=5ms",
+            "--topology-places",
+            "shuffled",
             "--plot",
             "ring",
             "--",

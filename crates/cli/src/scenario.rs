@@ -24,7 +24,7 @@ pub struct ScenarioArgs {
     /// How long job.on_stop may take when an instance leaves gracefully.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
     pub grace: Duration,
-    /// Let go wrong what the rules of faults in this script say (`splay help churn`).
+    /// Let go wrong, in `splay sim`, what the rules of this script say (docs/reference/faults.md).
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub faults: Option<PathBuf>,
 }

@@ -133,6 +133,36 @@ fn ctrl_c_kills_the_thread_alone() {
 }
 
 #[test]
+fn ctrl_c_cuts_a_loop_that_never_waits() {
+    let place = Place::with(APP);
+    // Nothing else cuts it in the time of a test.
+    let run = start(&place, 2, &["--workers", "1", "--slice", "10m"]);
+    let mut terminal = Terminal::start(place.path(), &["attach", "1"]);
+    terminal.shows("> ");
+    terminal.type_keys("print('loo' .. 'ping') while true do end\r");
+    terminal.shows("looping");
+    terminal.type_keys("\x03");
+    terminal.shows("prompt:1: interrupted");
+    terminal.shows("> ");
+    terminal.type_keys("alive > 0\r");
+    terminal.shows("true\r\n");
+    terminal.shows("> ");
+    terminal.type_keys("exit\r");
+    terminal.shows("Ctrl-D leaves");
+    terminal.shows("> ");
+    // So does the end of the prompt, whatever ends it.
+    let client =
+        place.start(&["attach", "1", "-e", "spinning = true events.sleep(0.1) print(1) while true do end"]);
+    eventually("it began", || attach(&place, &["1", "-e", "spinning"]).out == "true\n");
+    std::thread::sleep(Duration::from_millis(300));
+    client.signal(Signal::KILL);
+    eventually("its instance goes on", || attach(&place, &["1", "-e", "alive > 0"]).out == "true\n");
+    terminal.type_keys("\x04");
+    terminal.ends(0);
+    assert!(end(run).err.contains("2 stopped"));
+}
+
+#[test]
 fn a_prompt_that_does_not_read_holds_nothing() {
     let place = Place::with(APP);
     let run = start(&place, 1, &[]);

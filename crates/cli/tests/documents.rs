@@ -42,6 +42,7 @@ fn every_help_has_examples() {
         &["users", "--help"],
         &["tokens", "--help"],
         &["join-tokens", "--help"],
+        &["audit", "--help"],
         &["blacklist", "--help"],
         &["libs", "--help"],
     ] {

@@ -1,4 +1,5 @@
-//! Every command and every listing of the guide, run as its reader would.
+//! Every command and every listing of the guide, run as its reader would. `GUIDE_TEST=nbd` runs
+//! `nbd.md` only.
 //!
 //! A page is read from top to bottom in a folder of its own, where nothing is but `apps/` and what the
 //! page has brought there:
@@ -10,6 +11,8 @@
 //! * a `sh` block is run; its status must be 0, or what `sh,status=1` says;
 //! * a `text` or `json` block right after it is what it prints (`transcript.rs` tells what may differ);
 //!   `text,unordered`: in any order;
+//! * `sh,needs=PROGRAM` and the output after it are passed over, with a notice, where the program is not
+//!   installed; in CI it must be;
 //! * a block of any of these kinds that is marked `not-run` is passed over, and a line that begins with
 //!   `*Not run` must follow, which tells the reader why.
 
@@ -74,7 +77,11 @@ fn every_page_and_every_program_has_its_place() {
 #[test]
 fn all_of_the_guide_runs() {
     // Each page takes a while, mostly waiting.
-    let pages = pages();
+    let mut pages = pages();
+    if let Some(name) = selected() {
+        pages.retain(|page| page.path.file_stem().is_some_and(|stem| *stem == *name));
+        assert!(!pages.is_empty(), "no page {name}");
+    }
     let failures: Vec<String> = std::thread::scope(|scope| {
         let running: Vec<_> = pages.into_iter().map(|page| scope.spawn(move || run(&page).err())).collect();
         running.into_iter().filter_map(|thread| thread.join().expect("no page panics")).collect()
@@ -112,6 +119,7 @@ fn run(page: &Page) -> Result<(), String> {
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
 
     let mut output = None; // of the block before this one, if it was run
+    let mut skipped = false; // the block before this one was
     for (index, block) in page.blocks.iter().enumerate() {
         let at = |what: String| format!("{}:{}: {what}", page.path.display(), block.line);
         if block.has("not-run") {
@@ -119,6 +127,15 @@ fn run(page: &Page) -> Result<(), String> {
                 return Err(at("not run, and the line after it does not say why".into()));
             }
             output = None;
+            continue;
+        }
+        if let Some(program) = block.value("needs")
+            && !installed(program)
+        {
+            skipped = true;
+            continue;
+        }
+        if std::mem::take(&mut skipped) && matches!(block.language(), "text" | "json") {
             continue;
         }
         match block.language() {
@@ -143,6 +160,27 @@ fn run(page: &Page) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The environment chooses which page runs, not how it does.
+#[allow(clippy::disallowed_methods)]
+fn selected() -> Option<String> {
+    std::env::var("GUIDE_TEST").ok()
+}
+
+/// Whether a program that a block needs is there.
+#[allow(clippy::disallowed_methods)]
+fn installed(program: &str) -> bool {
+    let found = std::process::Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+    let found = found.is_ok_and(|output| output.status.success());
+    assert!(found || std::env::var_os("CI").is_none(), "{program} is missing");
+    if !found {
+        #[expect(clippy::print_stderr, reason = "who runs the tests should know")]
+        {
+            eprintln!("skipped: {program} is missing");
+        }
+    }
+    found
 }
 
 /// Puts the file of a listing into the folder.

@@ -13,8 +13,16 @@ use serde_json::Value;
 use support::{Outcome, Place};
 
 /// Modules that are another's table, or a table in it: described there.
-const SAME: [&str; 7] =
-    ["cjson.safe", "crypto.evp", "crypto.hmac", "crypto.rand", "mime.core", "socket", "socket.core"];
+const SAME: [&str; 8] = [
+    "cjson.safe",
+    "crypto.evp",
+    "crypto.hmac",
+    "crypto.rand",
+    "etcd.luasocket",
+    "mime.core",
+    "socket",
+    "socket.core",
+];
 
 /// Globals of Lua itself.
 const LUA: &str = "\
@@ -23,9 +31,12 @@ const LUA: &str = "\
     rawset require select setfenv setmetatable string table tonumber tostring type unpack xpcall";
 
 /// What is described with another type: a connection under TLS has all methods of a TCP socket, the
-/// module `splay.log` is a log object.
-const INHERITED: [(&str, &str, &str, &str); 2] =
-    [("ssl", "Tls:", "splay.socket", "Tcp:"), ("splay.log", "", "splay.log", "splay.log.Object.")];
+/// module `splay.log` is a log object, another node's store does what one's own does.
+const INHERITED: [(&str, &str, &str, &str); 3] = [
+    ("ssl", "Tls:", "splay.socket", "Tcp:"),
+    ("splay.log", "", "splay.log", "splay.log.Object."),
+    ("splay.objstore", "Remote:", "splay.objstore", "Store:"),
+];
 
 /// Classes whose functions are described as fields.
 const OBJECTS: [&str; 3] = ["splay.queue", "crypto.digest", "splay.log.Object"];

@@ -313,8 +313,9 @@ fn verbose_tells_starts_and_ends() {
 #[test]
 fn errors_name_what_is_wrong() {
     let place = Place::with("local x = 1\nlocal = 2\n");
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 9] = [
         (&["run", "missing.lua"], 3, "splay: no such file: missing.lua\n"),
+        (&["run", "app"], 3, "splay: no such file: app; did you mean app.lua?\n"),
         (&["run", "."], 3, "splay: is a folder, not a Lua file: .\n"),
         (&["run", "app.lua"], 4, "splay: app.lua:2: "),
         (&["run", "app.lua", "--nn", "3"], 2, "splay: unexpected argument '--nn' found"),
@@ -487,6 +488,15 @@ fn an_instance_that_lives_on_without_its_first_thread_is_told() {
     assert!(place.result("instances/2.log").contains("! that was the thread events.run began with"));
     assert!(place.result("events.jsonl").contains("\"lives_on\":true"));
 
+    // The same where the main chunk makes the thread and runs without one.
+    place.write(
+        "app.lua",
+        "require 'splay.base'\nevents.thread(function()\n  assert(require('splay.rpc').server(job.me))\n  \
+         events.sleep(0.1)\n  error('gone')\nend)\nevents.run()",
+    );
+    let outcome = place.run(1, &["--for", "1s"]).ended(1);
+    assert!(outcome.err.contains("  [1] its first thread died and it lived on: "), "{outcome:?}");
+
     // Nothing is left: the instance ends, and there is no need to say so.
     place.write("app.lua", "require 'splay.base' events.run(function() error('gone') end)");
     let outcome = place.run(1, &[]).ended(1);
@@ -496,4 +506,61 @@ fn an_instance_that_lives_on_without_its_first_thread_is_told() {
 /// The text of a line of this instance.
 fn without_instance(line: &str, instance: u32) -> Option<&str> {
     line.starts_with(&format!("[{instance}]")).then(|| without_prefix(line).1)
+}
+
+/// What the second instance measures of the way to the first, by whichever library.
+const DISTANCE: &str = r#"
+require "splay.base"
+local rpc = require "splay.rpc"
+local urpc = require "splay.urpc"
+events.run(function()
+  if job.position == 1 then
+    rpc.server(job.me)
+    urpc.server(job.me)
+    events.sleep(60)
+  end
+  events.sleep(0.3)
+  for name, how in pairs({ stream = rpc, datagram = urpc }) do
+    local best = 100
+    for n = 1, 6 do
+      local before = misc.time()
+      assert(how.ping(job.nodes[1], 20))
+      best = math.min(best, misc.time() - before)
+    end
+    print(name .. " " .. best)
+  end
+  os.exit(0)
+end)
+"#;
+
+#[test]
+fn instances_are_as_far_apart_as_a_topology_says() {
+    let place = Place::with(DISTANCE);
+    for workers in ["1", "2"] {
+        let words = ["--topology", "star:latency=15ms", "--workers", workers, "--for", "6s"];
+        let outcome = place.run(2, &words);
+        let lines: Vec<String> = outcome.out.lines().map(|line| without_prefix(line).1.to_owned()).collect();
+        // Two links of 15 ms each, there and back; `rpc` connects for each call. A busy machine is
+        // late, never early.
+        for (name, least) in [("stream ", 0.1199), ("datagram ", 0.0599)] {
+            let found = lines.iter().find_map(|line| line.strip_prefix(name)).expect(name);
+            let best: f64 = found.parse().unwrap();
+            assert!((least..least + 0.06).contains(&best), "{name}{best}: {outcome:?}");
+        }
+    }
+    assert_eq!(place.result("places.csv"), "position,place\n1,\"p1\"\n2,\"p2\"\n");
+    assert!(place.result("topology.txt").contains("virtnode"));
+    let options: serde_json::Value = serde_json::from_str(&place.result("options.json")).unwrap();
+    assert_eq!(options["emulated_topology"], "star:latency=15ms");
+}
+
+#[test]
+fn a_topology_that_is_none_is_told_with_its_line() {
+    let place = Place::with("print 'never'");
+    std::fs::write(place.path().join("bad.csv"), "0,5\n5,x\n").unwrap();
+    let outcome = place.run(2, &["--topology", "bad.csv"]).ended(4);
+    assert!(outcome.err.contains("bad.csv:2: "), "{outcome:?}");
+    place.run(2, &["--topology", "nowhere.xml"]).ended(3);
+    let outcome = place.run(3, &["--topology", "star:n=2"]).ended(2);
+    assert!(outcome.err.contains("star:n=2 has places for 2 instances, not for 3"), "{outcome:?}");
 }

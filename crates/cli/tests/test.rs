@@ -165,6 +165,19 @@ fn verbose_shows_each_test() {
 }
 
 #[test]
+fn an_application_that_starts_in_its_test_is_told_how_not_to() {
+    let place = Place::new();
+    place.write("app.lua", "require 'splay.base'\nevents.run(function() events.sleep(1) end)\n");
+    place.write("app_test.lua", "require 'app'\n");
+    let out = test(&place, &[]).ended(1).out;
+    assert!(
+        out.contains("app.lua:2: events.run cannot wait inside a `require`;")
+            && out.contains("`if job then events.run(main) end`"),
+        "{out}"
+    );
+}
+
+#[test]
 fn failures_show_their_line() {
     let place = Place::new();
     place.write(

@@ -2,34 +2,10 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use support::{Outcome, Place};
-
-/// `splay up` needs the other programs beside it: they are built with the workspace.
-fn programs() -> PathBuf {
-    let splay = assert_cmd::cargo::cargo_bin("splay");
-    for name in ["splayd", "splay-controller"] {
-        let beside = splay.with_file_name(name);
-        assert!(beside.is_file(), "{} is not built: build the workspace", beside.display());
-    }
-    splay
-}
-
-/// Runs a script of bash in a testbed.
-fn inside(place: &Place, splayds: u32, script: &str) -> Outcome {
-    programs();
-    let count = splayds.to_string();
-    let words = ["up", "-n", &count, "--seats", "30", "--exec", "bash", "-euc", script];
-    let mut command = place.splay(&words);
-    command.env("XDG_CONFIG_HOME", place.path()).timeout(Duration::from_secs(120));
-    Outcome::of(command)
-}
-
-fn app(name: &str) -> String {
-    format!("{}/../../{name}", env!("CARGO_MANIFEST_DIR"))
-}
+use support::Place;
+use support::testbed::{app, inside, programs};
 
 const TALKER: &str = r#"
 require "splay.base"
@@ -253,4 +229,37 @@ fn the_reference_names_every_key() {
         assert!(reference.contains(&row), "{row}");
         assert!(reference.contains(key.help.replace('|', "/").as_str()), "{}", key.help);
     }
+}
+
+/// The second instance measures its way to the first.
+const DISTANCE: &str = r#"
+require "splay.base"
+local rpc = require "splay.rpc"
+events.run(function()
+  rpc.server(job.me)
+  events.sleep(0.5)
+  if job.position == 2 then
+    local best = 100
+    for n = 1, 6 do
+      local before = misc.time()
+      assert(rpc.ping(job.nodes[1], 20))
+      best = math.min(best, misc.time() - before)
+    end
+    -- A round trip for the connection, one for the call.
+    print("distance " .. (best >= 0.1199 and best < 0.18 and "fine" or best))
+    os.exit(0)
+  end
+  events.sleep(4)
+  os.exit(0)
+end)
+"#;
+
+#[test]
+fn a_topology_lies_between_the_splayds() {
+    let place = Place::with(DISTANCE);
+    let script = "splay submit app.lua -n 2 --per-splayd 1 --topology star:latency=15ms --wait\n\
+                  splay submit app.lua -n 5 --topology star:n=2 && exit 1 || test $? = 2";
+    let outcome = inside(&place, 2, script);
+    assert!(outcome.out.contains("distance fine"), "{outcome:?}");
+    assert!(outcome.out.contains("of the topology"), "each is told its place: {outcome:?}");
 }

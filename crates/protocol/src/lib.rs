@@ -2,7 +2,9 @@
 //! between splayd and controller, its HTTP API, join tokens, log lines.
 
 pub mod api;
+pub mod bucket;
 pub mod churn;
+pub mod errno;
 pub mod faults;
 pub mod job;
 pub mod join;
@@ -16,6 +18,7 @@ pub mod session;
 pub mod submission;
 pub mod topology;
 
+pub use errno::Errno;
 pub use job::{Job, ListType};
 pub use join::{JoinToken, JoinTokenError};
 pub use limits::Limits;

@@ -25,6 +25,10 @@ pub struct Limits {
     pub send_bytes_per_second: u64,
     /// Payload received a second; 0: no limit.
     pub receive_bytes_per_second: u64,
+    /// Payload that all instances of a job on one splayd send a second; 0: no limit.
+    pub job_send_bytes_per_second: u64,
+    /// Payload that all instances of a job on one splayd receive a second; 0: no limit.
+    pub job_receive_bytes_per_second: u64,
     /// Open TCP sockets, and separately UDP sockets.
     pub max_sockets: u32,
     /// Consecutive ports an instance gets; `job.me.port` is the first.
@@ -35,13 +39,15 @@ pub struct Limits {
     pub cpu_permille: u32,
     /// Outgoing datagrams dropped at random, of a million.
     pub udp_drop_per_million: u32,
+    /// Threads of `splay.traffic` an instance may run; 0: it may not use it.
+    pub traffic_threads: u32,
     /// Bytes of log lines over the life of the instance.
     pub max_log_bytes: u64,
 }
 
 impl Default for Limits {
-    /// What the original's jobs got when they asked for nothing, apart from the last five, which
-    /// it had not.
+    /// What the original's jobs got when they asked for nothing, apart from rates, slice, CPU
+    /// share, drops, log lines and traffic, which it had not.
     fn default() -> Self {
         Limits {
             max_memory_bytes: 20 << 20,
@@ -52,13 +58,24 @@ impl Default for Limits {
             max_receive_bytes: 128 << 20,
             send_bytes_per_second: 0,
             receive_bytes_per_second: 0,
+            job_send_bytes_per_second: 0,
+            job_receive_bytes_per_second: 0,
             max_sockets: 1024,
             ports: 1,
             slice_milliseconds: 10_000,
             cpu_permille: 0,
             udp_drop_per_million: 0,
+            traffic_threads: 0,
             max_log_bytes: 100 << 20,
         }
+    }
+}
+
+/// The lower of two rates, of which 0 is none.
+pub fn lower_rate(one: u64, other: u64) -> u64 {
+    match (one, other) {
+        (rate, 0) | (0, rate) => rate,
+        (one, other) => one.min(other),
     }
 }
 
@@ -79,7 +96,7 @@ impl Limits {
     /// rates and the CPU share, where 0 is no limit, a maximum holds for those that ask for no
     /// limit as well: see [`Limits::within`].
     pub fn check(&self, maxima: &Limits) -> Result<(), Exceeds> {
-        let rows: [(&'static str, u64, u64); 9] = [
+        let rows: [(&'static str, u64, u64); 10] = [
             ("max_memory_bytes", self.max_memory_bytes, maxima.max_memory_bytes),
             ("max_disk_bytes", self.max_disk_bytes, maxima.max_disk_bytes),
             ("max_files", self.max_files.into(), maxima.max_files.into()),
@@ -88,6 +105,7 @@ impl Limits {
             ("max_receive_bytes", self.max_receive_bytes, maxima.max_receive_bytes),
             ("max_sockets", self.max_sockets.into(), maxima.max_sockets.into()),
             ("ports", self.ports.into(), maxima.ports.into()),
+            ("traffic_threads", self.traffic_threads.into(), maxima.traffic_threads.into()),
             ("max_log_bytes", self.max_log_bytes, maxima.max_log_bytes),
         ];
         match rows.into_iter().find(|(_, asked, allowed)| asked > allowed) {
@@ -98,14 +116,15 @@ impl Limits {
 
     /// These limits, with rates, CPU share and slice cut to what is allowed.
     pub fn within(&self, maxima: &Limits) -> Limits {
-        let rate = |asked: u64, most: u64| match (asked, most) {
-            (asked, 0) => asked,
-            (0, most) => most,
-            (asked, most) => asked.min(most),
-        };
+        let rate = lower_rate;
         Limits {
             send_bytes_per_second: rate(self.send_bytes_per_second, maxima.send_bytes_per_second),
             receive_bytes_per_second: rate(self.receive_bytes_per_second, maxima.receive_bytes_per_second),
+            job_send_bytes_per_second: rate(self.job_send_bytes_per_second, maxima.job_send_bytes_per_second),
+            job_receive_bytes_per_second: rate(
+                self.job_receive_bytes_per_second,
+                maxima.job_receive_bytes_per_second,
+            ),
             cpu_permille: rate(self.cpu_permille.into(), maxima.cpu_permille.into()) as u32,
             slice_milliseconds: self.slice_milliseconds.min(maxima.slice_milliseconds),
             ..self.clone()

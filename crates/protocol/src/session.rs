@@ -25,8 +25,9 @@ mod reports;
 mod wire;
 
 pub use orders::{
-    Ack, Action, Agenda, AgendaStep, Challenge, FilePart, JobNodes, JobOrder, JobRef, ProbeReply, Refused,
-    RefusedCode, Seat, Settings, ShippedFile, StartOrder, StopOrder, ToSplayd, Welcome,
+    Ack, Action, Agenda, AgendaStep, Challenge, FilePart, JobNodes, JobOrder, JobRef, LiveNodes, ProbeReply,
+    Refused, RefusedCode, Seat, Settings, ShippedFile, StartOrder, StopOrder, ToSplayd, TopologyOrder,
+    Welcome,
 };
 pub use reports::{
     Clock, DeployRefused, Deployed, Ending, Enrol, Event, Hello, HostedJob, InstanceEnded, InstanceStarted,

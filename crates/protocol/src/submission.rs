@@ -64,9 +64,28 @@ pub struct Submission {
     pub environment: BTreeMap<String, String>,
     /// Churn: a trace or a script of the synthetic language, as text.
     pub churn: Option<String>,
+    /// The network that is emulated between the instances, as the text of a topology in any format
+    /// that [`crate::topology::Topology::parse`] reads.
+    pub topology: Option<String>,
+    /// Which place of it each instance is at.
+    pub topology_places: PlaceOrder,
     /// What all randomness follows from: placement, lists, churn, `math.random`; absent: chosen
     /// by the controller and told.
     pub seed: Option<u64>,
+}
+
+/// Path of the topology among a job's files.
+pub const TOPOLOGY_FILE: &str = ".topology";
+
+/// How instances are put on the places of a topology.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum PlaceOrder {
+    /// Position n is at place n, as in a simulation.
+    #[default]
+    Ordered,
+    /// The places are shuffled by the job's seed first.
+    Shuffled,
 }
 
 impl Default for Submission {
@@ -92,6 +111,8 @@ impl Default for Submission {
             arguments: Vec::new(),
             environment: BTreeMap::new(),
             churn: None,
+            topology: None,
+            topology_places: PlaceOrder::Ordered,
             seed: None,
         }
     }

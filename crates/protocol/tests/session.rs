@@ -16,6 +16,7 @@ fn orders_are_golden() {
     let nodes = ToSplayd::Nodes(JobNodes {
         job: "j1".into(),
         nodes: vec![Node { ip: "10.0.0.1".into(), port: 22000 }],
+        packed: ByteBuf::new(),
         positions: vec![(4, 1)],
         list_type: ListType::Random,
         list_size: 0,
@@ -44,17 +45,32 @@ fn a_job_order_is_golden() {
         max_seconds: 9,
         grace_ms: 5000,
         churn: 1,
+        topology: Some(TopologyOrder { path: ".topology".into(), shuffled: 1 }),
     };
     let written = text(&ToSplayd::Deploy(order.clone()));
     assert!(
         written.starts_with("d6:deployd3:app5:a.lua5:churni1e5:filesle8:grace_msi5000e3:job2:j16:limitsd"),
         "{written}"
     );
-    assert!(written.ends_with("11:max_secondsi9e4:name1:n5:seatsld4:seati1eee4:seed1:7ee"), "{written}");
+    let topology = "8:topologyd4:path9:.topology8:shuffledi1ee";
+    let end = format!("11:max_secondsi9e4:name1:n5:seatsld4:seati1eee4:seed1:7{topology}ee");
+    assert!(written.ends_with(&end), "{written}");
     // As the first version wrote it.
-    let before = written.replace("5:churni1e", "").replace("8:grace_msi5000e", "");
+    let later = ["5:churni1e", "8:grace_msi5000e", topology]
+        .into_iter()
+        .chain(["28:job_receive_bytes_per_secondi0e", "25:job_send_bytes_per_secondi0e"]);
+    let before = later.fold(written, |text, field| text.replace(field, ""));
     let read: ToSplayd = decode(before.as_bytes()).unwrap();
-    assert_eq!(read, ToSplayd::Deploy(JobOrder { grace_ms: 0, churn: 0, ..order }));
+    assert_eq!(read, ToSplayd::Deploy(JobOrder { grace_ms: 0, churn: 0, topology: None, ..order }));
+}
+
+#[test]
+fn who_is_there_is_golden() {
+    let live = LiveNodes::new("j1".into(), 3, [1, 2, 3, 7]);
+    assert_eq!(text(&ToSplayd::Live(live)), "d4:lived3:job2:j16:numberi3e2:uplli1ei3eeli7ei7eeeee");
+    // What no honest controller says does no harm.
+    let odd = LiveNodes { job: "j1".into(), number: 1, up: vec![(0, 2), (9, 4), (5, u32::MAX)] };
+    assert_eq!(odd.positions(6), [1, 2, 5, 6]);
 }
 
 #[test]
@@ -70,6 +86,7 @@ fn reports_are_golden() {
 #[test]
 fn everything_a_hello_says_comes_back() {
     let hello = Hello {
+        reports: 12,
         version: VERSION,
         key: ByteBuf::from(vec![0xff; 32]),
         signature: ByteBuf::from(vec![0; 64]),
@@ -129,6 +146,14 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         let _ = decode::<ToController>(&bytes);
+    }
+
+    #[test]
+    fn positions_come_back(positions in prop::collection::btree_set(1u32..5000, 0..200)) {
+        let positions: Vec<u32> = positions.into_iter().collect();
+        let live = LiveNodes::new("j".into(), 0, positions.iter().copied());
+        prop_assert!(live.up.len() <= positions.len());
+        prop_assert_eq!(live.positions(5000), positions);
     }
 
     #[test]

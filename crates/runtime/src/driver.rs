@@ -7,8 +7,9 @@
 //! (`io::Error::from_raw_os_error`) in every driver, so that texts shown to Lua are the same.
 
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::time::Duration;
 
 /// A socket inside one driver. Never reused while open; may be reused after `close`.
@@ -37,6 +38,9 @@ pub enum Family {
     V6,
 }
 
+/// What stands for the address of a peer that has none: one of a Unix socket.
+pub const UNNAMED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 /// How readiness of a socket is reported, chosen by its first [`Driver::watch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watch {
@@ -46,6 +50,17 @@ pub enum Watch {
     /// Report as long as something can be read (level-triggered, reading only): for servers
     /// that always want the next datagram or connection.
     Readable,
+}
+
+/// Who an owner is, for a driver that shapes what its owners send and receive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tenant {
+    /// Position of the instance in its job; 0: it has none.
+    pub position: u32,
+    /// Payload bytes sent a second; 0: no limit.
+    pub send_bytes_per_second: u64,
+    /// Payload bytes received a second; 0: no limit.
+    pub receive_bytes_per_second: u64,
 }
 
 /// What a socket is ready for at one moment.
@@ -175,6 +190,24 @@ pub enum Wake {
         /// Answer or error text.
         answer: Result<Resolved, String>,
     },
+    /// A [`Driver::work`] has ended.
+    Worked {
+        /// Who asked.
+        owner: Owner,
+        /// The number given with the work.
+        query: u64,
+    },
+    /// A limit of rates has made an owner wait, or has dropped one of its datagrams.
+    Limit {
+        /// Whom.
+        owner: Owner,
+        /// Name of the limit: a field of [`splay_protocol::Limits`].
+        limit: &'static str,
+        /// What is allowed.
+        allowed: u64,
+        /// The same with what had to wait.
+        reached: u64,
+    },
     /// Another thread asked the worker to look at its commands.
     External,
 }
@@ -197,8 +230,23 @@ pub trait Driver {
         false
     }
 
-    /// Has the readiness of an owner's sockets told no sooner than at `until`: its processor is
-    /// busy. Means something in virtual time alone.
+    /// Processor time that this thread has used, or the next best.
+    fn processor_time(&self) -> Duration {
+        self.now()
+    }
+
+    /// Tells who an owner is, before it opens anything.
+    fn admit(&mut self, _owner: Owner, _tenant: &Tenant) {}
+
+    /// Whether something that was sent is still on its way within the driver, so that it has to be
+    /// polled even for owners that are gone.
+    fn owes(&self) -> bool {
+        false
+    }
+
+    /// An owner's processor is busy until then. In virtual time its sockets' readiness is told no
+    /// sooner; on a real network sockets that are told of for as long as they can be read
+    /// ([`Watch::Readable`]) are told of once.
     fn pause(&mut self, _owner: Owner, _until: Duration) {}
 
     /// The driver itself, if its host may look at it.
@@ -226,6 +274,16 @@ pub trait Driver {
     fn disconnect(&mut self, socket: SocketId) -> io::Result<()>;
     /// Accepts a connection; it belongs to the listener's owner.
     fn accept(&mut self, socket: SocketId) -> io::Result<(SocketId, SocketAddr)>;
+    /// Opens a stream socket that listens at a path of the file system, which must not exist yet.
+    /// Who is accepted has the address [`UNNAMED`]. Not every driver has a file system.
+    fn listen_unix(&mut self, _owner: Owner, _path: &Path, _backlog: u32) -> io::Result<SocketId> {
+        Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
+    }
+    /// Opens a stream socket connected to who listens at a path. Never in progress: it is connected,
+    /// or refused with `EAGAIN` where more wait than the listener has room for.
+    fn connect_unix(&mut self, _owner: Owner, _path: &Path) -> io::Result<SocketId> {
+        Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
+    }
     /// Sends on a connected socket; returns the bytes taken.
     fn send(&mut self, socket: SocketId, data: &[u8]) -> io::Result<usize>;
     /// Receives from a connected socket; 0 is the end of a stream.
@@ -257,6 +315,12 @@ pub trait Driver {
 
     /// Starts a name look-up; the answer is a [`Wake::Resolved`]. Never blocks.
     fn resolve(&mut self, owner: Owner, query: u64, question: Query);
+
+    /// Runs something that blocks on a thread of its own; its end is a [`Wake::Worked`]. Where time
+    /// is virtual there is no such thing, and the error is `Unsupported`.
+    fn work(&mut self, _owner: Owner, _query: u64, _work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Waits for wakes until `until` (in [`Driver::now`]'s time; `None`: for ever; in the past:
     /// just looks) and appends them to `wakes`. A virtual clock moves here and only here.

@@ -46,6 +46,53 @@ pub struct Sandbox {
     pub blacklist: Vec<String>,
     /// Fraction of outgoing datagrams dropped, 0 to 1.
     pub udp_drop_ratio: f64,
+    /// Threads of `splay.traffic` that it may run; 0: it may not use it.
+    pub traffic_threads: u32,
+    /// Payload bytes sent a second; 0: no limit. Kept by a driver that shapes.
+    pub send_bytes_per_second: u64,
+    /// Payload bytes received a second; 0: no limit. Kept by a driver that shapes.
+    pub receive_bytes_per_second: u64,
+    /// Share of a processor core in thousandths; 0: no limit.
+    pub cpu_permille: u32,
+    /// Native libraries the program may require.
+    pub native: Arc<[NativeLibrary]>,
+}
+
+/// A shared library that a sandboxed program may require. The file must be where no program can
+/// change it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeLibrary {
+    /// What the program requires; its function `luaopen_NAME` is called.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-256 of its content, hexadecimal.
+    pub sha256: String,
+}
+
+impl Sandbox {
+    /// What an instance gets on a testbed when its job asks for nothing else, with its files in
+    /// `directory` and any port.
+    pub fn new(directory: PathBuf) -> Sandbox {
+        let limits = splay_protocol::Limits::default();
+        Sandbox {
+            directory,
+            max_disk_bytes: limits.max_disk_bytes,
+            max_files: limits.max_files,
+            max_file_descriptors: limits.max_file_descriptors,
+            max_send_bytes: limits.max_send_bytes,
+            max_receive_bytes: limits.max_receive_bytes,
+            max_sockets: limits.max_sockets,
+            ports: None,
+            blacklist: Vec::new(),
+            udp_drop_ratio: 0.0,
+            send_bytes_per_second: 0,
+            receive_bytes_per_second: 0,
+            cpu_permille: 0,
+            native: Arc::default(),
+            traffic_threads: 0,
+        }
+    }
 }
 
 /// What is wrong with the machine that an instance is on, in an experiment with faults.

@@ -9,6 +9,7 @@ pub mod host;
 pub mod program;
 pub mod real;
 pub mod scheduler;
+pub mod shaped;
 pub mod view;
 pub mod vm;
 pub mod worker;

@@ -9,15 +9,20 @@ mod resolver;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustc_hash::FxHashMap;
 use rustix::event::epoll;
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketFlags, SocketType};
+use rustix::net::{
+    self, AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType,
+};
 use slab::Slab;
 
 use crate::driver::{
-    Driver, Family, OptionName, Owner, Query, Readiness, SocketId, SocketOption, Transport, Wake, Watch,
+    Driver, Family, OptionName, Owner, Query, Readiness, SocketId, SocketOption, Transport, UNNAMED, Wake,
+    Watch,
 };
 use resolver::Resolver;
 
@@ -42,6 +47,10 @@ pub struct RealDriver {
     start: Instant,
     random: [u8; RANDOM_POOL_BYTES],
     random_used: usize,
+    /// Owners that are busy, and until when.
+    paused: FxHashMap<Owner, Duration>,
+    /// Sockets of theirs that the kernel does not tell of meanwhile.
+    silenced: Vec<(Duration, u32)>,
 }
 
 impl RealDriver {
@@ -57,6 +66,8 @@ impl RealDriver {
             start: Instant::now(),
             random: [0; RANDOM_POOL_BYTES],
             random_used: RANDOM_POOL_BYTES,
+            paused: FxHashMap::default(),
+            silenced: Vec::new(),
         })
     }
 
@@ -76,6 +87,39 @@ impl RealDriver {
 
     fn fd(&self, socket: SocketId) -> io::Result<BorrowedFd<'_>> {
         Ok(self.socket(socket)?.descriptor.as_fd())
+    }
+
+    /// Has the kernel tell of sockets again whose owners are not busy any more.
+    fn unpause(&mut self) -> io::Result<()> {
+        let now = self.start.elapsed();
+        self.paused.retain(|_, until| *until > now);
+        for (until, key) in std::mem::take(&mut self.silenced) {
+            match self.sockets.get(key as usize) {
+                Some(entry) if until <= now && entry.watch == Some(Watch::Readable) => {
+                    self.poller.register(entry.descriptor.as_fd(), key, epoll::EventFlags::IN, true)?;
+                }
+                Some(_) if until > now => self.silenced.push((until, key)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Silences the sockets of busy owners that would be told of again and again.
+    fn silence(&mut self, wakes: &[Wake]) -> io::Result<()> {
+        for wake in wakes {
+            let Wake::Socket { owner, socket: SocketId(key), .. } = wake else { continue };
+            let (Some(&until), Some(entry)) = (self.paused.get(owner), self.sockets.get(*key as usize))
+            else {
+                continue;
+            };
+            if entry.watch == Some(Watch::Readable) {
+                let none = epoll::EventFlags::empty();
+                self.poller.register(entry.descriptor.as_fd(), *key, none, true)?;
+                self.silenced.push((until, *key));
+            }
+        }
+        Ok(())
     }
 
     fn insert(&mut self, descriptor: OwnedFd, owner: Owner, family: Family) -> SocketId {
@@ -108,6 +152,11 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> io::Result<T> {
     }
 }
 
+fn unix_stream() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    retry(|| net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None))
+}
+
 fn inet(address: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
     match address {
         Some(address) => SocketAddr::try_from(address).map_err(Into::into),
@@ -125,6 +174,11 @@ fn family_of(address: &SocketAddr) -> Family {
 impl Driver for RealDriver {
     fn now(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    fn processor_time(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec.clamp(0, 999_999_999) as u32)
     }
 
     fn wall(&self) -> Duration {
@@ -227,8 +281,24 @@ impl Driver for RealDriver {
             }
         };
         let (owner, family) = (listener.owner, listener.family);
-        let address = inet(address)?;
+        let address = match address {
+            Some(peer) if peer.address_family() == AddressFamily::UNIX => UNNAMED,
+            peer => inet(peer)?,
+        };
         Ok((self.insert(descriptor, owner, family), address))
+    }
+
+    fn listen_unix(&mut self, owner: Owner, path: &Path, backlog: u32) -> io::Result<SocketId> {
+        let descriptor = unix_stream()?;
+        net::bind(&descriptor, &SocketAddrUnix::new(path)?)?;
+        net::listen(&descriptor, i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        Ok(self.insert(descriptor, owner, Family::V4))
+    }
+
+    fn connect_unix(&mut self, owner: Owner, path: &Path) -> io::Result<SocketId> {
+        let descriptor = unix_stream()?;
+        retry(|| net::connect(&descriptor, &SocketAddrUnix::new(path)?))?;
+        Ok(self.insert(descriptor, owner, Family::V4))
     }
 
     #[inline]
@@ -332,7 +402,19 @@ impl Driver for RealDriver {
         self.resolver.ask(owner, query, question);
     }
 
+    fn work(&mut self, owner: Owner, query: u64, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        self.resolver.work(owner, query, work)
+    }
+
+    fn pause(&mut self, owner: Owner, until: Duration) {
+        self.paused.insert(owner, until);
+    }
+
     fn poll(&mut self, until: Option<Duration>, wakes: &mut Vec<Wake>) -> io::Result<()> {
+        if !self.paused.is_empty() || !self.silenced.is_empty() {
+            self.unpause()?;
+        }
+        let before = wakes.len();
         let timeout = until.map(|until| until.saturating_sub(self.start.elapsed()));
         let sockets = &self.sockets;
         let signalled = self.poller.wait(timeout, |key, readable, writable| {
@@ -346,6 +428,9 @@ impl Driver for RealDriver {
                 wakes.push(Wake::External);
             }
             self.resolver.answers(wakes);
+        }
+        if !self.paused.is_empty() {
+            self.silence(&wakes[before..])?;
         }
         Ok(())
     }

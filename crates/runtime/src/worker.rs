@@ -14,8 +14,9 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use splay_protocol::Node;
 
-use crate::driver::{Driver, Owner, Wake};
-use crate::host::{Conditions, EndReason, InstanceConfig, InstanceNumber, Report, Usage, WorkerConfig};
+use crate::driver::{Driver, Owner, Tenant, Wake};
+use crate::host::{Conditions, EndReason, InstanceConfig, InstanceNumber, Mode, Report, Usage, WorkerConfig};
+use crate::scheduler::share::Share;
 pub use crate::vm::{Beat, Pulse};
 use crate::vm::{Instance, Next, Totals, Watchdog};
 
@@ -53,6 +54,10 @@ struct Seat {
     suspended: Option<bool>,
     /// Something may be wrong with its machine.
     ailing: bool,
+    /// Its share of the processor, if that is limited.
+    share: Option<Box<Share>>,
+    /// What has come for it while it rests.
+    held: Vec<Wake>,
 }
 
 /// Runs instances over one driver, on one OS thread.
@@ -160,6 +165,8 @@ impl Worker {
 
     fn open(&mut self, number: InstanceNumber, config: InstanceConfig) -> Option<u32> {
         let owner = Owner(self.seats.len() as u32);
+        let (tenant, cpu_permille) = tenant(&config);
+        self.driver.borrow_mut().admit(owner, &tenant);
         let opened = Instance::open(
             number,
             owner,
@@ -180,6 +187,8 @@ impl Worker {
                     busy_until: Duration::ZERO,
                     suspended: None,
                     ailing: false,
+                    share: Share::new(cpu_permille).map(Box::new),
+                    held: Vec::new(),
                 });
                 self.by_number.insert(number, owner.0);
                 self.live += 1;
@@ -278,6 +287,15 @@ impl Worker {
         }
     }
 
+    /// Sets the hosts that an instance in a sandbox may not contact from now on. Connections that are
+    /// open stay open.
+    pub fn set_blacklist(&self, number: InstanceNumber, hosts: &[String]) {
+        let seat = self.by_number.get(&number).map(|&seat| &self.seats[seat as usize]);
+        if let Some(instance) = seat.and_then(|seat| seat.instance.as_ref()) {
+            instance.set_blacklist(hosts.to_vec());
+        }
+    }
+
     /// Whether an instance has started and has not ended.
     pub fn is_live(&self, number: InstanceNumber) -> bool {
         self.by_number.contains_key(&number)
@@ -302,20 +320,26 @@ impl Worker {
     /// Runs what is ready; if nothing is, waits for something, at most until `until`
     /// (the driver's time).
     pub fn step(&mut self, until: Option<Duration>) -> io::Result<Step> {
+        self.step_until(|| until)
+    }
+
+    /// The same; until when to wait is asked for when what was ready has run, since that may have
+    /// given its host something to do by a certain time.
+    pub fn step_until(&mut self, until: impl FnOnce() -> Option<Duration>) -> io::Result<Step> {
         if self.live == 0 {
-            return Ok(Step::Empty);
+            return self.see_off(until());
         }
         for _ in 0..TURNS_PER_LOOK {
             let Some(seat) = self.runnable.pop_front() else { break };
             self.turn(seat);
         }
         if self.live == 0 {
-            return Ok(Step::Empty);
+            return self.see_off(until());
         }
         let wait_until = if self.runnable.is_empty() {
             self.prune_deadlines();
             let next = self.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
-            match (next, until) {
+            match (next, until()) {
                 (Some(next), Some(until)) => Some(next.min(until)),
                 (next, until) => next.or(until),
             }
@@ -324,19 +348,30 @@ impl Worker {
         };
         self.hand_over(None);
         let mut wakes = std::mem::take(&mut self.wakes);
+        // A driver that has got rid of what it owed returns as well.
+        let owed = self.driver.borrow().owes();
         self.driver.borrow_mut().poll(wait_until, &mut wakes)?;
         self.since = self.driver.borrow().now();
-        let idle = wait_until.is_none() && wakes.is_empty();
+        let idle = wait_until.is_none() && wakes.is_empty() && !owed;
         let mut woken = false;
         for wake in wakes.drain(..) {
             match &wake {
-                Wake::Socket { owner, .. } | Wake::Resolved { owner, .. } => {
+                Wake::Socket { owner, .. }
+                | Wake::Resolved { owner, .. }
+                | Wake::Worked { owner, .. }
+                | Wake::Limit { owner, .. } => {
                     let seat = owner.0;
-                    self.hand_over(Some(seat));
-                    if let Some(instance) = &self.seats[seat as usize].instance {
-                        instance.wake(self.since, wake);
-                        self.queue(seat);
+                    if self.rests(seat) {
+                        hold(&mut self.seats[seat as usize].held, wake);
+                    } else if self.seats[seat as usize].instance.is_some() {
+                        self.hand_over(Some(seat));
+                        let meter = self.meter(seat);
+                        if let Some(instance) = &self.seats[seat as usize].instance {
+                            instance.wake(self.since, wake);
+                        }
+                        self.settle(seat, meter);
                     }
+                    self.queue(seat);
                 }
                 Wake::External => woken = true,
             }
@@ -348,6 +383,18 @@ impl Worker {
             (false, true) => Step::Idle,
             (false, false) => Step::Progress,
         })
+    }
+
+    /// Without instances: what they sent may still be on its way.
+    fn see_off(&mut self, until: Option<Duration>) -> io::Result<Step> {
+        if !self.driver.borrow().owes() {
+            return Ok(Step::Empty);
+        }
+        self.hand_over(None);
+        let mut wakes = Vec::new();
+        self.driver.borrow_mut().poll(until, &mut wakes)?;
+        let woken = wakes.iter().any(|wake| matches!(wake, Wake::External));
+        Ok(if woken { Step::Woken } else { Step::Progress })
     }
 
     /// Runs until no instance is left or nothing can ever happen.
@@ -367,7 +414,8 @@ impl Worker {
         }
         if let Some(before) = self.running {
             let now = self.driver.borrow().now();
-            if let Some(instance) = &self.seats[before as usize].instance {
+            let seat = &self.seats[before as usize];
+            if let Some(instance) = seat.instance.as_ref().filter(|_| seat.share.is_none()) {
                 instance.charge(now.saturating_sub(self.since));
             }
             self.since = now;
@@ -375,8 +423,41 @@ impl Worker {
         self.running = seat;
     }
 
+    /// Whether an instance stands still, or has used up its share for now.
+    fn rests(&self, seat: u32) -> bool {
+        let entry = &self.seats[seat as usize];
+        entry.suspended.is_some()
+            || entry.share.as_ref().is_some_and(|share| share.rests_until() > self.since)
+    }
+
+    /// What to give to [`Worker::settle`] when the instance has run.
+    fn meter(&self, seat: u32) -> Option<Duration> {
+        let limited = self.seats[seat as usize].share.is_some();
+        limited.then(|| self.driver.borrow().processor_time())
+    }
+
+    /// Charges an instance that has a share with what it has really used.
+    fn settle(&mut self, seat: u32, meter: Option<Duration>) {
+        let entry = &mut self.seats[seat as usize];
+        let (Some(share), Some(before)) = (&mut entry.share, meter) else { return };
+        let (now, after) = {
+            let driver = self.driver.borrow();
+            (driver.now(), driver.processor_time())
+        };
+        let used = after.saturating_sub(before);
+        let rests = share.charge(now, used);
+        let Some(instance) = &entry.instance else { return };
+        instance.charge(used);
+        if let Some(until) = rests {
+            let (permille, reached) = (share.permille(), share.reached(now));
+            instance.limit_met("cpu_permille", permille.into(), reached.max(permille + 1).into());
+            self.driver.borrow_mut().pause(Owner(seat), until);
+        }
+    }
+
     fn turn(&mut self, seat: u32) {
         self.hand_over(Some(seat));
+        let meter = self.meter(seat);
         let entry = &mut self.seats[seat as usize];
         entry.queued = false;
         let Some(instance) = &entry.instance else { return };
@@ -389,6 +470,9 @@ impl Worker {
             (self.sink.borrow_mut())(Report::Started { instance: entry.number, at });
         }
         self.pulse.begin(entry.number);
+        for wake in entry.held.drain(..) {
+            instance.wake(self.since, wake);
+        }
         let mut next = instance.turn(self.since);
         self.pulse.end();
         if self.resume_cost.is_some() || entry.ailing {
@@ -403,6 +487,15 @@ impl Worker {
             next = match next {
                 Next::Ready => Next::At(entry.busy_until),
                 Next::At(deadline) => Next::At(deadline.max(entry.busy_until)),
+                other => other,
+            };
+        }
+        self.settle(seat, meter);
+        let entry = &mut self.seats[seat as usize];
+        if let Some(share) = entry.share.as_ref().filter(|share| share.rests_until() > self.since) {
+            next = match next {
+                Next::Ready => Next::At(share.rests_until()),
+                Next::At(deadline) => Next::At(deadline.max(share.rests_until())),
                 other => other,
             };
         }
@@ -421,10 +514,19 @@ impl Worker {
 
     fn queue(&mut self, seat: u32) {
         let entry = &mut self.seats[seat as usize];
-        if !entry.queued && entry.instance.is_some() {
-            entry.queued = true;
-            self.runnable.push_back(seat);
+        if entry.queued || entry.instance.is_none() {
+            return;
         }
+        let rests_until = entry.share.as_ref().map_or(Duration::ZERO, |share| share.rests_until());
+        if rests_until > self.since {
+            if entry.deadline.is_none_or(|deadline| deadline > rests_until) {
+                entry.deadline = Some(rests_until);
+                self.deadlines.push(Reverse((rests_until, seat)));
+            }
+            return;
+        }
+        entry.queued = true;
+        self.runnable.push_back(seat);
     }
 
     fn prune_deadlines(&mut self) {
@@ -459,7 +561,9 @@ impl Worker {
         if let Some(instance) = entry.instance.take() {
             if self.running == Some(seat) {
                 let now = self.driver.borrow().now();
-                instance.charge(now.saturating_sub(self.since));
+                if entry.share.is_none() {
+                    instance.charge(now.saturating_sub(self.since));
+                }
                 self.running = None;
                 self.since = now;
             }
@@ -469,6 +573,38 @@ impl Worker {
             instance.close(reason);
             self.pulse.end();
         }
+    }
+}
+
+/// Keeps a wake for later, once for each socket.
+fn hold(held: &mut Vec<Wake>, wake: Wake) {
+    if let Wake::Socket { socket: new, readable: reads, writable: writes, .. } = &wake {
+        for before in held.iter_mut() {
+            if let Wake::Socket { socket, readable, writable, .. } = before
+                && socket == new
+            {
+                *readable |= reads;
+                *writable |= writes;
+                return;
+            }
+        }
+    }
+    held.push(wake);
+}
+
+/// Who an instance is to the driver, and its share of the processor.
+fn tenant(config: &InstanceConfig) -> (Tenant, u32) {
+    let position = config.job.as_ref().map_or(0, |job| job.position);
+    match &config.mode {
+        Mode::Sandboxed(sandbox) => {
+            let tenant = Tenant {
+                position,
+                send_bytes_per_second: sandbox.send_bytes_per_second,
+                receive_bytes_per_second: sandbox.receive_bytes_per_second,
+            };
+            (tenant, sandbox.cpu_permille)
+        }
+        Mode::Interpreter | Mode::Hosted => (Tenant { position, ..Tenant::default() }, 0),
     }
 }
 

@@ -199,8 +199,27 @@ fn a_key_value_store_keeps_what_it_acknowledged() {
 }
 
 #[test]
+fn a_block_device_outlives_its_replicas() {
+    prove("nbd_replicas.lua", 5, 28600, "disk correct: 5 replicas, 5 of them alive");
+    prove_with("nbd_replicas.lua", &["kill=2"], 5, 28620, "disk correct: 5 replicas, 3 of them alive");
+}
+
+#[test]
+fn an_object_store_keeps_every_count() {
+    prove("objstore.lua", 5, 27820, "objects correct: 5 nodes, 9 objects");
+    prove("objstore.lua", 50, 27830, "objects correct: 50 nodes, 54 objects");
+    prove_with("objstore.lua", &["crash=0.1"], 50, 28260, "objects correct: ");
+}
+
+#[test]
 fn a_swarm_shares_a_file() {
     prove("swarm.lua", 5, 26750, "file correct: 5 nodes, 16 pieces");
     prove("swarm.lua", 50, 26760, "file correct: 50 nodes, 16 pieces");
     prove_with("swarm.lua", &["crash=0.1"], 50, 26820, "file correct: ");
+}
+
+#[test]
+fn keys_in_etcd_make_a_registry_and_a_leader() {
+    prove("etcd_registry.lua", 5, 22000, "service correct: 5 nodes");
+    prove_with("etcd_registry.lua", &["crash=0.3"], 50, 22010, "service correct: ");
 }

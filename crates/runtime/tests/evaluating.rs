@@ -250,18 +250,7 @@ fn lines_are_completed_by_what_exists() {
 #[test]
 fn the_sandbox_holds() {
     let folder = tempfile::tempdir().unwrap();
-    let sandbox = Sandbox {
-        directory: folder.path().to_owned(),
-        max_disk_bytes: 1 << 20,
-        max_files: 10,
-        max_file_descriptors: 10,
-        max_send_bytes: 1 << 20,
-        max_receive_bytes: 1 << 20,
-        max_sockets: 10,
-        ports: None,
-        blacklist: Vec::new(),
-        udp_drop_ratio: 0.0,
-    };
+    let sandbox = Sandbox::new(folder.path().to_owned());
     let mut host = Host::with(IDLE, Mode::Sandboxed(sandbox), Some(20 << 20));
     host.gives("os.execute, io.popen, ffi, loadfile, string.dump", &["nil"; 5]);
     host.gives("getfenv(1) == _G", &["true"]);

@@ -98,18 +98,7 @@ fn every_field_is_read() {
     };
     assert_eq!(view(WHOLE), Some(expected.clone()));
     let directory = tempfile::tempdir().expect("a folder");
-    let sandbox = Sandbox {
-        directory: directory.path().to_owned(),
-        max_disk_bytes: 1 << 20,
-        max_files: 8,
-        max_file_descriptors: 8,
-        max_send_bytes: 1 << 20,
-        max_receive_bytes: 1 << 20,
-        max_sockets: 8,
-        ports: None,
-        blacklist: Vec::new(),
-        udp_drop_ratio: 0.0,
-    };
+    let sandbox = Sandbox::new(directory.path().to_owned());
     assert_eq!(view_in(Mode::Sandboxed(sandbox), WHOLE), Some(expected));
 }
 

@@ -49,7 +49,7 @@ fn prove(app: &str, arguments: &[&str], total: u32, proof: &str) {
 }
 
 /// Apps that judge themselves also where there is nobody else, or one other.
-const FEW: [(&str, &str); 15] = [
+const FEW: [(&str, &str); 17] = [
     ("antientropy.lua", "copies correct: "),
     ("chord.lua", "ring correct: "),
     ("cyclon.lua", "overlay correct: "),
@@ -57,6 +57,8 @@ const FEW: [(&str, &str); 15] = [
     ("hyparview.lua", "broadcast correct: "),
     ("kademlia.lua", "table correct: "),
     ("kvstore.lua", "store correct: "),
+    ("nbd_replicas.lua", "disk correct: "),
+    ("objstore.lua", "objects correct: "),
     ("pastry.lua", "ring correct: "),
     ("peersampling.lua", "views correct: "),
     ("raft.lua", "log correct: "),
@@ -94,6 +96,14 @@ fn cyclon_mixes_its_views() {
 fn an_epidemic_reaches_everyone() {
     prove("epidemic.lua", &[], 5, "all infected: 5 nodes");
     prove("epidemic.lua", &[], 50, "all infected: 50 nodes");
+}
+
+#[test]
+fn a_matrix_tells_what_the_network_is_like() {
+    // 20 ms there, as many back.
+    prove("traffic_matrix.lua", &["latency=0.04"], 1, "matrix correct: 1 nodes, 0 pairs");
+    prove("traffic_matrix.lua", &["latency=0.04"], 2, "matrix correct: 2 nodes, 2 pairs");
+    prove("traffic_matrix.lua", &["latency=0.04", "length=0.2"], 8, "matrix correct: 8 nodes, 56 pairs");
 }
 
 #[test]
@@ -193,8 +203,29 @@ fn a_key_value_store_keeps_what_it_acknowledged() {
 }
 
 #[test]
+fn a_block_device_outlives_its_replicas() {
+    prove("nbd_replicas.lua", &[], 5, "disk correct: 5 replicas, 5 of them alive, 60 writes");
+    prove("nbd_replicas.lua", &["kill=2"], 5, "disk correct: 5 replicas, 3 of them alive, 60 writes");
+    prove("nbd_replicas.lua", &["crash=0.3"], 9, "disk correct: 9 replicas, ");
+}
+
+#[test]
+fn an_object_store_keeps_every_count() {
+    prove("objstore.lua", &[], 5, "objects correct: 5 nodes, 9 objects, 100 counts");
+    prove("objstore.lua", &[], 50, "objects correct: 50 nodes, 54 objects, 1000 counts");
+    prove("objstore.lua", &["crash=0.1"], 50, "objects correct: ");
+    prove("objstore.lua", &["crash=0.3", "n=5"], 50, "objects correct: ");
+}
+
+#[test]
 fn a_swarm_shares_a_file() {
     prove("swarm.lua", &[], 5, "file correct: 5 nodes, 16 pieces");
     prove("swarm.lua", &[], 50, "file correct: 50 nodes, 16 pieces");
     prove("swarm.lua", &["crash=0.1"], 50, "file correct: ");
+}
+
+#[test]
+fn keys_in_etcd_make_a_registry_and_a_leader() {
+    prove("etcd_registry.lua", &[], 5, "service correct: 5 nodes");
+    prove("etcd_registry.lua", &["crash=0.5"], 30, "service correct: ");
 }

@@ -14,7 +14,7 @@ fn child() {
 }
 
 /// Applications of all kinds: calls by datagrams and by streams, views, files, trees, locks.
-const APPS: [&str; 12] = [
+const APPS: [&str; 13] = [
     "chord",
     "cyclon",
     "epidemic",
@@ -26,6 +26,7 @@ const APPS: [&str; 12] = [
     "vivaldi",
     "raft",
     "kvstore",
+    "etcd_registry",
     "swarm",
 ];
 

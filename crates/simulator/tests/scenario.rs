@@ -58,20 +58,9 @@ fn run(setting: &Setting<'_>) -> (Told, u128) {
     let plan = Plan::new(&script, instances, Some(5)).expect("a plan");
     let modes = match setting.folder.clone() {
         None => Modes::default(),
-        Some(folder) => Modes(Arc::new(move |position| {
-            Mode::Sandboxed(Sandbox {
-                directory: folder.join(position.to_string()),
-                max_disk_bytes: 1 << 20,
-                max_files: 10,
-                max_file_descriptors: 10,
-                max_send_bytes: 1 << 30,
-                max_receive_bytes: 1 << 30,
-                max_sockets: 100,
-                ports: None,
-                blacklist: Vec::new(),
-                udp_drop_ratio: 0.0,
-            })
-        })),
+        Some(folder) => {
+            Modes(Arc::new(move |position| Mode::Sandboxed(Sandbox::new(folder.join(position.to_string())))))
+        }
     };
     let config = SimulationConfig {
         instances,

@@ -7,6 +7,8 @@ mod program;
 mod report;
 mod sections;
 mod simulation;
+mod testbed;
+mod traffic;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -44,6 +46,9 @@ struct Arguments {
     /// Nodes of the simulated Chord; a tenth of it is measured too
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(100..))]
     simulated_ring: u32,
+    /// Sessions of splayds that a controller has at most
+    #[arg(long, value_name = "N", default_value = "5000", value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    sessions: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -58,16 +63,21 @@ enum Section {
     Size,
     /// Events of the simulator, and a simulated Chord
     Simulation,
+    /// Controller and splayds: starts, churn, logs, thousands of sessions
+    Testbed,
+    /// Streams and transactions of `splay traffic`
+    Traffic,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let Arguments { rounds, crowd, ring, simulated_ring, .. } = arguments;
+    let Arguments { rounds, crowd, ring, simulated_ring, sessions, .. } = arguments;
     let nodes = arguments.nodes;
     let effort = Effort { rounds, crowd, ring };
     let mut chosen = arguments.sections;
     if chosen.is_empty() {
-        chosen = vec![Section::Calls, Section::Pieces, Section::Size, Section::Simulation];
+        use Section::{Calls, Pieces, Simulation, Size, Testbed, Traffic};
+        chosen = vec![Calls, Pieces, Size, Simulation, Testbed, Traffic];
     }
     let binary = match arguments.splay {
         Some(binary) => binary,
@@ -85,7 +95,9 @@ fn main() -> anyhow::Result<()> {
             Section::Calls => sections::calls(Some(&splay), effort),
             Section::Pieces => sections::pieces(&splay),
             Section::Size => sections::size(&splay, effort),
+            Section::Testbed => testbed::testbed(splay.binary(), sessions),
             Section::Simulation => simulation::simulation(&splay, &nodes, simulated_ring),
+            Section::Traffic => traffic::traffic(&splay, rounds),
         }?;
         write!(out, "\n{text}")?;
         out.flush()?;

@@ -75,6 +75,16 @@ impl Splay {
         Ok(Splay { binary, programs, runs })
     }
 
+    /// The binary itself.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// A Lua file of this folder.
+    pub fn program_file(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
     /// The command that runs a program of this folder, or of the checkout if it is a path.
     fn command(&self, program: &str, options: &[&str], arguments: &[&str]) -> Command {
         let file = match program.contains('/') {
@@ -218,7 +228,7 @@ impl Drop for Running {
 }
 
 /// A figure of a process's memory, bytes.
-fn memory(process: u32, name: &str) -> anyhow::Result<u64> {
+pub fn memory(process: u32, name: &str) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line =
         status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;

@@ -41,9 +41,13 @@ impl Host {
             Some(mut job) => {
                 let more: Vec<Seat> =
                     order.seats.into_iter().filter(|seat| !job.seats.contains_key(&seat.seat)).collect();
-                if !more.is_empty() && job.phase < Phase::Loaded {
+                // A worker that runs is confined to the ports it began with.
+                if !more.is_empty() && job.phase < Phase::Running {
                     match self.keep(&mut job, &more) {
-                        Ok(()) => self.deployed(&mut job),
+                        Ok(()) => {
+                            job.unload(Phase::Deployed);
+                            self.deployed(&mut job);
+                        }
                         Err(reason) => self.refuse(&id, reason),
                     }
                 }
@@ -72,6 +76,11 @@ impl Host {
         files::check(&order.files)?;
         if !order.files.iter().any(|file| file.path == order.app) {
             return Err(format!("app `{}` is not among the job's files", order.app));
+        }
+        if let Some(topology) = &order.topology
+            && !order.files.iter().any(|file| file.path == topology.path)
+        {
+            return Err(format!("topology `{}` is not among the job's files", topology.path));
         }
         for file in order.files.iter().filter(|file| file.native.is_some()) {
             if !self.config.native_libraries.contains(&file.sha256) {
@@ -207,19 +216,17 @@ impl Host {
     fn launch(&mut self, id: &str, job: &mut Job) -> io::Result<()> {
         let Some(mut nodes) = job.nodes.clone() else { return Ok(()) };
         nodes.positions.retain(|(seat, _)| job.seats.contains_key(seat));
-        for seat in job.unused_seats() {
-            if let Some(port) = job.seats.remove(&seat) {
-                self.ports.release(port);
-            }
-        }
         self.generation += 1;
         job.ledger.worker();
         let worker = Worker::start(id, self.generation, self.channels.workers.clone())?;
         let order = &job.order;
-        let lives = job.folder.join("lives");
+        // A folder of its own: one that was loaded before may not be gone yet.
+        job.lives = job.folder.join("lives").join(self.generation.to_string());
+        make_folder(&job.lives)?;
+        let lives = job.lives.clone();
         let files = job.folder.join("files");
-        let ports: Vec<u16> =
-            nodes.positions.iter().filter_map(|(seat, _)| job.seats.get(seat).copied()).collect();
+        // Seats in reserve as well: an instance may move there.
+        let ports: Vec<u16> = job.seats.values().copied().collect();
         let confinement = confine::plan(&self.config, &files, &lives, &order.limits, &ports);
         if let Some((uid, gid)) = confinement.user {
             std::os::unix::fs::chown(&lives, Some(uid), Some(gid))?;
@@ -242,8 +249,11 @@ impl Host {
             environment: order.environment.clone(),
             limits: order.limits.clone(),
             seed: order.seed.clone(),
-            blacklist: self.config.blacklist.iter().chain(&self.settings.blacklist).cloned().collect(),
+            blacklist: self.blacklist(),
             threads: threads(),
+            seats: job.seats.len() as u32,
+            native: order.files.iter().filter(|file| file.native.is_some()).cloned().collect(),
+            topology: order.topology.clone(),
         };
         let told = worker.tell(ToJobd::Setup(Box::new(setup))) && worker.tell(ToJobd::Nodes(nodes.clone()));
         if !told {
@@ -309,16 +319,14 @@ impl Host {
     }
 
     fn ended(&mut self, id: &str, job: &mut Job, ended: Ended) {
-        let folder = job.folder.join("lives").join(format!("{}.{}", ended.position, ended.life));
+        let folder = job.lives.join(format!("{}.{}", ended.position, ended.life));
         let position = ended.position;
         let ran = ended.unstarted == 0;
         if ran {
             let sequence = self.shared.spool().next();
             job.ledger.ended(position, sequence);
-            let planned_us = match ended.planned_us {
-                0 => 0,
-                planned => self.shared.clock().to_controller(planned),
-            };
+            let told = |time: u64| if time == 0 { 0 } else { self.shared.clock().to_controller(time) };
+            let (planned_us, acted_us) = (told(ended.planned_us), told(ended.acted_us));
             let event = InstanceEnded {
                 job: id.to_owned(),
                 position,
@@ -327,6 +335,7 @@ impl Host {
                 usage: ended.usage,
                 step: ended.step,
                 planned_us,
+                acted_us,
             };
             self.report(ended.at_us, Event::Ended(event));
         }
@@ -350,6 +359,7 @@ impl Host {
                     usage: UsageTotals::default(),
                     step: 0,
                     planned_us: 0,
+                    acted_us: 0,
                 }),
             );
         }
@@ -392,6 +402,7 @@ impl Host {
                     usage: UsageTotals::default(),
                     step: 0,
                     planned_us: 0,
+                    acted_us: 0,
                 }),
                 None => ended_lost(id, position, how),
             };
@@ -412,8 +423,11 @@ fn threads() -> u32 {
 }
 
 fn make_folders(folder: &Path) -> io::Result<()> {
-    let make = |folder: &Path| std::fs::DirBuilder::new().recursive(true).mode(0o711).create(folder);
-    make(folder)?;
-    make(&folder.join("files"))?;
-    make(&folder.join("lives"))
+    make_folder(folder)?;
+    make_folder(&folder.join("files"))?;
+    make_folder(&folder.join("lives"))
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(folder)
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use splay_protocol::session::{Action, AgendaStep, JobNodes, JobOrder, Phase, StartOrder};
+use splay_protocol::session::{Action, AgendaStep, JobNodes, JobOrder, LiveNodes, Phase, StartOrder};
 
 use super::ledger::Ledger;
 use crate::clock::local_us;
@@ -40,6 +40,8 @@ pub struct Job {
     pub wrong: u32,
     pub ledger: Ledger,
     pub folder: PathBuf,
+    /// Where its worker's instances have their folders.
+    pub lives: PathBuf,
     pub worker: Option<Worker>,
     /// Instances that run.
     pub live: BTreeSet<u32>,
@@ -72,6 +74,7 @@ impl Job {
             missing: BTreeSet::new(),
             wrong: 0,
             ledger,
+            lives: folder.join("lives"),
             folder,
             worker: None,
             live: BTreeSet::new(),
@@ -110,12 +113,41 @@ impl Job {
         self.finishing || self.stopping.is_some() || self.forgotten
     }
 
-    /// Who is in it.
-    pub fn nodes(&mut self, nodes: JobNodes) {
-        if self.phase <= Phase::Listed {
-            self.nodes = Some(nodes);
-            self.phase = Phase::Listed;
+    /// Who is in it. When that changes before the start, all is loaded anew, since a program may keep
+    /// the list it finds; later, a worker is told.
+    pub fn nodes(&mut self, mut nodes: JobNodes) {
+        if self.phase == Phase::Ended || self.stopping.is_some() {
+            return;
         }
+        nodes.positions.retain(|(seat, _)| self.seats.contains_key(seat));
+        if self.nodes.as_ref() == Some(&nodes) {
+            return;
+        }
+        if self.phase < Phase::Running {
+            self.unload(Phase::Listed);
+        } else {
+            self.tell(ToJobd::Nodes(nodes.clone()));
+        }
+        self.nodes = Some(nodes);
+    }
+
+    /// Back to before its worker was started, which has run nothing.
+    pub fn unload(&mut self, phase: Phase) {
+        if let Some(worker) = self.worker.take() {
+            worker.kill();
+        }
+        self.open.clear();
+        self.phase = phase;
+    }
+
+    /// Which nodes are there now.
+    pub fn live(&mut self, live: LiveNodes) {
+        self.tell(ToJobd::Live(live));
+    }
+
+    /// Whom its instances may not contact from now on.
+    pub fn blacklist(&mut self, hosts: Vec<String>) {
+        self.tell(ToJobd::Blacklist(pipe::Blacklist { hosts }));
     }
 
     /// Its worker has loaded all: a start that came before goes on.

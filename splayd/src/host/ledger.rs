@@ -94,6 +94,7 @@ pub fn ended_lost(job: &str, position: u32, how: &str) -> Event {
         usage: UsageTotals::default(),
         step: 0,
         planned_us: 0,
+        acted_us: 0,
     })
 }
 

@@ -23,6 +23,8 @@ pub struct Cause {
     pub detail: String,
     pub step: u64,
     pub planned_us: u64,
+    /// When it was carried out.
+    pub acted_us: u64,
 }
 
 /// One life of an instance.
@@ -31,6 +33,8 @@ pub struct Life {
     pub number: u64,
     /// It has been let run.
     pub released: bool,
+    /// Its start was told.
+    pub started: bool,
     pub step: u64,
     pub planned_us: u64,
     pub cause: Option<Cause>,
@@ -168,6 +172,7 @@ impl Desk {
             usage: UsageTotals::default(),
             step: 0,
             planned_us: 0,
+            acted_us: 0,
             life: 0,
             unstarted: 1,
         }));
@@ -181,20 +186,32 @@ impl Desk {
     }
 
     fn started(&mut self, position: u32, at_us: u64) {
-        let Some(life) = self.lives.get(&position) else { return };
+        let Some(life) = self.lives.get_mut(&position) else { return };
+        life.started = true;
         let (planned_us, step, life) = (life.planned_us, life.step, life.number);
         self.send(FromJobd::Started(Started { position, at_us, planned_us, step, life }));
     }
 
     fn ended(&mut self, position: u32, at_us: u64, reason: EndReason, usage: &Usage) {
+        // Steps of its start and its end that were both late: it had no time to run, and yet both
+        // have happened.
+        if self.lives.get(&position).is_some_and(|life| life.released && !life.started) {
+            self.started(position, at_us);
+        }
         let Some(life) = self.lives.remove(&position) else { return };
         if self.known().remove(&position).is_none() {
             // The watchdog has told of its end.
             return;
         }
         let unstarted = !life.released && reason == EndReason::Stopped;
-        let plain = |ending, detail: &str| (ending, detail.to_owned(), 0, 0);
-        let (ending, detail, step, planned_us) = match reason {
+        let plain = |ending, detail: &str| Cause {
+            ending,
+            detail: detail.to_owned(),
+            step: 0,
+            planned_us: 0,
+            acted_us: 0,
+        };
+        let Cause { ending, detail, step, planned_us, acted_us } = match reason {
             EndReason::Finished | EndReason::Exit(0) => plain(Ending::Finished, ""),
             EndReason::Exit(code) => plain(Ending::ExitCode, &format!("exit code {code}")),
             EndReason::Error(error) => {
@@ -208,7 +225,7 @@ impl Desk {
                 plain(Ending::Limit, &format!("max_memory_bytes {allowed}: all used"))
             }
             EndReason::Stopped => match life.cause {
-                Some(cause) => (cause.ending, cause.detail, cause.step, cause.planned_us),
+                Some(cause) => cause,
                 None => plain(Ending::Stopped, ""),
             },
         };
@@ -221,6 +238,7 @@ impl Desk {
             usage: totals(usage),
             step,
             planned_us,
+            acted_us,
             life: life.number,
             unstarted: unstarted.into(),
         }));

@@ -6,20 +6,23 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use splay_protocol::Job;
-use splay_protocol::list::Among;
+use splay_protocol::list::Lists;
 use splay_protocol::seed::instance_seed;
-use splay_protocol::session::Ending;
+use splay_protocol::session::{Ending, LiveNodes};
+use splay_runtime::driver::Driver;
 use splay_runtime::host::{InstanceConfig, Mode, Report, Sandbox, WorkerConfig};
 use splay_runtime::real::{RealDriver, Waker};
+use splay_runtime::shaped::ShapedDriver;
 use splay_runtime::worker::{Pulse, Step, Worker};
 
 use super::desk::{Cause, Desk, Life, micros};
 use super::{Hosting, Outgoing};
+use crate::clock::local_us;
 use crate::pipe::{Begin, End, FromJobd, Ready, Start, Stop};
 
 /// What a host thread is told.
@@ -31,6 +34,10 @@ pub enum Order {
     Live(Arc<Begin>),
     End(End),
     Stop(Arc<Stop>),
+    /// Who is up now.
+    Up(Arc<LiveNodes>),
+    /// The list of hosts that may not be contacted has changed.
+    Blacklist,
     Quit,
 }
 
@@ -97,7 +104,11 @@ pub fn start(
         let sink = Box::new(move |report: Report| heard.borrow_mut().report(report));
         let slice = Duration::from_millis(hosting.setup.limits.slice_milliseconds.into());
         let config = WorkerConfig { slice: Some(slice) };
-        let worker = Worker::new(Box::new(driver), config, sink);
+        let driver: Box<dyn Driver> = match &hosting.traffic {
+            Some(traffic) => Box::new(ShapedDriver::new(Box::new(driver), traffic.clone())),
+            None => Box::new(driver),
+        };
+        let worker = Worker::new(driver, config, sink);
         // SAFETY: asks for a number.
         let kernel_id = unsafe { libc::gettid() };
         let _ = open.send(Ok((waker, worker.pulse(), kernel_id)));
@@ -143,7 +154,7 @@ static LIVES: AtomicU64 = AtomicU64::new(1);
 impl Thread {
     fn load(&mut self, positions: &[u32]) {
         for &position in positions {
-            let job = self.hosting.lists.job(position);
+            let job = self.hosting.lists().job(position);
             self.open(position, job, 0);
         }
         if self.hosting.loading.fetch_sub(1, Ordering::SeqCst) == 1 {
@@ -155,7 +166,7 @@ impl Thread {
     /// Opens a new life.
     fn open(&mut self, position: u32, job: Job, step: u64) {
         let number = LIVES.fetch_add(1, Ordering::Relaxed);
-        let life = Life { number, released: false, step, planned_us: 0, cause: None };
+        let life = Life { number, released: false, started: false, step, planned_us: 0, cause: None };
         {
             let mut desk = self.desk.borrow_mut();
             desk.insert(position, life);
@@ -163,9 +174,12 @@ impl Thread {
         }
         let setup = &self.hosting.setup;
         let limits = &setup.limits;
+        if let Some(place) = self.hosting.traffic.as_ref().and_then(|traffic| traffic.place(position)) {
+            let said = format!("[splayd] at place {place} of the topology");
+            self.desk.borrow_mut().output.system(local_us(), position, &said);
+        }
         let first = job.me.port;
         let sandbox = Sandbox {
-            directory: setup.lives.join(format!("{position}.{number}")),
             max_disk_bytes: limits.max_disk_bytes,
             max_files: limits.max_files,
             max_file_descriptors: limits.max_file_descriptors,
@@ -173,8 +187,14 @@ impl Thread {
             max_receive_bytes: limits.max_receive_bytes,
             max_sockets: limits.max_sockets,
             ports: Some((first, first.saturating_add(limits.ports.max(1) - 1))),
-            blacklist: setup.blacklist.clone(),
+            blacklist: self.blacklist(),
             udp_drop_ratio: f64::from(limits.udp_drop_per_million) / 1e6,
+            traffic_threads: limits.traffic_threads,
+            send_bytes_per_second: limits.send_bytes_per_second,
+            receive_bytes_per_second: limits.receive_bytes_per_second,
+            cpu_permille: limits.cpu_permille,
+            native: self.hosting.native.clone(),
+            ..Sandbox::new(setup.lives.join(format!("{position}.{number}")))
         };
         let config = InstanceConfig {
             program: self.hosting.program.clone(),
@@ -187,6 +207,10 @@ impl Thread {
             max_memory_bytes: usize::try_from(limits.max_memory_bytes).ok(),
         };
         self.worker.load(position, config);
+    }
+
+    fn blacklist(&self) -> Vec<String> {
+        self.hosting.blacklist.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn plan(&mut self, at_us: u64, plan: Plan) {
@@ -220,15 +244,21 @@ impl Thread {
                 continue;
             }
             let next_plan = self.plans.keys().next().map(|(due, _)| *due);
-            let next = [block_due, next_plan].into_iter().flatten().min();
-            let until = next.map(|next| self.worker.now() + next.saturating_duration_since(now));
-            let idle = match self.worker.step(until)? {
+            let (then, desk) = (self.worker.now(), self.desk.clone());
+            // What runs may write lines, which are passed on before a long wait ends.
+            let until = move || {
+                let next = [desk.borrow().output.due(), next_plan].into_iter().flatten().min();
+                next.map(|next| then + next.saturating_duration_since(now))
+            };
+            let idle = match self.worker.step_until(until)? {
                 Step::Progress | Step::Woken => false,
                 Step::Idle | Step::Empty => true,
             };
             if idle {
                 // Only an order or a plan can change anything. An order that came is put back in
                 // its place by being carried out here.
+                let block_due = self.desk.borrow().output.due();
+                let next = [block_due, next_plan].into_iter().flatten().min();
                 let wait = next
                     .map_or(Duration::from_secs(3600), |next| next.saturating_duration_since(Instant::now()));
                 match self.told.recv_timeout(wait) {
@@ -277,6 +307,14 @@ impl Thread {
                 self.cancel_plans();
                 self.stop_all(&stop.reason, Duration::from_millis(stop.grace_ms));
             }
+            Order::Up(live) => {
+                let lists = self.hosting.lists();
+                self.tell_up(&lists, live.positions(lists.total()), UP_INSTANTS + live.number);
+            }
+            Order::Blacklist => {
+                let hosts = self.blacklist();
+                self.desk.borrow().lives.keys().for_each(|&at| self.worker.set_blacklist(at, &hosts));
+            }
             Order::Quit => {}
         }
     }
@@ -300,9 +338,10 @@ impl Thread {
     }
 
     fn open_begin(&mut self, begin: &Begin) {
-        let job = match self.up(begin) {
-            Some(among) => among.job(begin.position),
-            None => self.hosting.lists.job(begin.position),
+        let lists = self.hosting.lists();
+        let job = match up(&lists, begin) {
+            up if up.is_empty() => lists.job(begin.position),
+            up => lists.among(up, begin.step).job(begin.position),
         };
         self.open(begin.position, job, begin.step);
         if let Some(life) = self.desk.borrow_mut().lives.get_mut(&begin.position) {
@@ -310,25 +349,20 @@ impl Thread {
         }
     }
 
-    /// The lists at the time of a step that says who is up.
-    fn up(&self, begin: &Begin) -> Option<Among<'_>> {
-        let lists = &self.hosting.lists;
-        let up: Vec<u32> = begin.live.iter().copied().filter(|at| (1..=lists.total()).contains(at)).collect();
-        (!up.is_empty()).then(|| lists.among(up, begin.step))
-    }
-
     /// The instances here are told who is up since a step.
     fn tell_live(&self, begin: &Begin) {
-        let Some(among) = self.up(begin) else { return };
-        let running: Vec<u32> = {
-            let desk = self.desk.borrow();
-            desk.lives
-                .iter()
-                .filter(|(_, life)| life.released || begin.step == 0)
-                .map(|(at, _)| *at)
-                .collect()
-        };
-        for position in running {
+        let lists = self.hosting.lists();
+        let up = up(&lists, begin);
+        if !up.is_empty() {
+            self.tell_up(&lists, up, begin.step);
+        }
+    }
+
+    /// The instances here that have begun, or are about to, are told who is up.
+    fn tell_up(&self, lists: &Lists, up: Vec<u32>, instant: u64) {
+        let among = lists.among(up, instant);
+        let desk = self.desk.borrow();
+        for (&position, _) in desk.lives.iter().filter(|(_, life)| life.released || life.step == 0) {
             self.worker.set_live_nodes(position, among.nodes(position));
         }
     }
@@ -372,7 +406,8 @@ impl Thread {
     /// Ends an instance, after its `job.on_stop` if there is time for it.
     fn stop(&mut self, position: u32, cause: Cause, grace: Duration) {
         match self.desk.borrow_mut().lives.get_mut(&position) {
-            Some(life) => life.cause = Some(cause),
+            // One that is leaving already ends for the reason it was given first.
+            Some(life) => drop(life.cause.get_or_insert(cause)),
             None => return,
         }
         if grace.is_zero() {
@@ -386,11 +421,19 @@ impl Thread {
         let positions: Vec<u32> = self.desk.borrow().lives.keys().copied().collect();
         for position in positions {
             let (ending, detail) = (Ending::Stopped, reason.to_owned());
-            self.stop(position, Cause { ending, detail, step: 0, planned_us: 0 }, grace);
+            self.stop(position, Cause { ending, detail, step: 0, planned_us: 0, acted_us: 0 }, grace);
         }
     }
 }
 
+/// Random lists of who is up now differ from those at steps, whose numbers are below this.
+const UP_INSTANTS: u64 = 1 << 62;
+
+/// Who is up at a step, among those that the job has.
+fn up(lists: &Lists, begin: &Begin) -> Vec<u32> {
+    begin.live.iter().copied().filter(|at| (1..=lists.total()).contains(at)).collect()
+}
+
 fn churn(step: u64, planned_us: u64) -> Cause {
-    Cause { ending: Ending::Churn, detail: String::new(), step, planned_us }
+    Cause { ending: Ending::Churn, detail: String::new(), step, planned_us, acted_us: local_us() }
 }

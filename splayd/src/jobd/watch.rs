@@ -104,6 +104,7 @@ fn give_up(watched: &Watched, culprit: u32, slice: Duration, outgoing: &Sender<O
             usage: UsageTotals::default(),
             step: 0,
             planned_us: 0,
+            acted_us: 0,
             life,
             unstarted: 0,
         }));

@@ -39,6 +39,8 @@ pub struct Controller {
     pub ahead_us: i64,
     /// It acknowledges reports.
     pub acknowledges: bool,
+    /// Files that jobs have besides their programs, each in one piece.
+    pub more_files: Vec<FilePart>,
 }
 
 impl Controller {
@@ -73,6 +75,7 @@ impl Controller {
             reports: Vec::new(),
             ahead_us: 0,
             acknowledges: true,
+            more_files: Vec::new(),
         }
     }
 
@@ -192,7 +195,13 @@ impl Controller {
                 _ => {}
             }
         };
-        assert_eq!((need.job, need.sha256), (job.job.clone(), vec![digest(source)]));
+        let mut expected = vec![digest(source)];
+        expected.extend(self.more_files.iter().map(|part| part.sha256.clone()));
+        expected.sort();
+        assert_eq!((need.job, need.sha256), (job.job.clone(), expected));
+        for part in &self.more_files {
+            session.send(ToSplayd::File(part.clone())).await;
+        }
         for (n, piece) in source.as_bytes().chunks(20).enumerate() {
             let data = ByteBuf::from(piece);
             let part = FilePart { sha256: digest(source), offset: 20 * n as u64, data };
@@ -224,9 +233,12 @@ impl Controller {
     pub async fn load(&mut self, session: &mut Session, job: &JobOrder, source: &str) {
         let seats = self.deploy(session, job, source).await;
         let node = |seat: &SeatPorts| Node { ip: "127.0.0.1".into(), port: seat.port };
+        let list: Vec<Node> = seats.iter().map(node).collect();
+        // As a controller sends a long one.
         let nodes = JobNodes {
             job: job.job.clone(),
-            nodes: seats.iter().map(node).collect(),
+            nodes: Vec::new(),
+            packed: ByteBuf::from(zstd::bulk::compress(&encode(&list), 3).unwrap()),
             positions: seats.iter().zip(1..).map(|(seat, position)| (seat.seat, position)).collect(),
             list_type: ListType::Head,
             list_size: 0,
@@ -302,6 +314,7 @@ pub fn job(id: &str, seats: u32, source: &str) -> JobOrder {
         max_seconds: 600,
         grace_ms: 5000,
         churn: 0,
+        topology: None,
     }
 }
 

@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use splay_runtime::host::{EvaluationOutcome, EvaluationReport, InstanceNumber, Stream};
+use splay_runtime::host::{EvaluationNumber, EvaluationOutcome, EvaluationReport, InstanceNumber, Stream};
 
 use super::place::Place;
 use super::wire::{self, Ask, Tell, VERSION};
-use crate::engine::Prompts;
+use crate::engine::{Cutter, Prompts};
 use crate::failure::Failure;
 
 /// Prompts at a time.
@@ -26,6 +26,15 @@ const MAX_WAITING_BYTES: usize = 32 << 20;
 
 /// How long the end of a run waits for prompts to read of it.
 const FAREWELL: Duration = Duration::from_millis(300);
+
+/// For so long a thread that was given up is looked after: it may be about to run.
+const CUT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// It is cut when it has run on for this long.
+const CUT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a prompt has evaluated, by the prompt's numbers: the run's number of it, and what cuts it.
+type GoingOn = Mutex<HashMap<u64, (EvaluationNumber, Cutter)>>;
 
 /// The prompts of a run, while it goes on.
 pub struct Server {
@@ -154,16 +163,13 @@ impl Shared {
             Ok(admitted) => admitted,
             Err(reason) => return drop((&*socket).write_all(&wire::line(&Tell::Refused { reason }))),
         };
-        let going_on = Arc::new(Mutex::new(HashMap::new()));
+        let going_on: Arc<GoingOn> = Arc::default();
         while let Ok(Some(ask)) = wire::read(&mut from) {
             match ask {
                 Ask::Hello { .. } => break,
                 Ask::Evaluate { id, code } => self.evaluate(instance, id, code, &outbox, &going_on),
                 Ask::Cancel { id } => {
-                    let evaluation = locked(&going_on).get(&id).copied();
-                    if let Some(evaluation) = evaluation {
-                        self.prompts.cancel(instance, evaluation);
-                    }
+                    self.give_up(instance, id, &going_on);
                 }
                 Ask::Complete { id, line } => {
                     let completion = self.prompts.complete(instance, &line);
@@ -173,8 +179,19 @@ impl Shared {
             }
         }
         self.state().clients.remove(&number);
-        let left: Vec<u64> = locked(&going_on).values().copied().collect();
-        left.into_iter().for_each(|evaluation| self.prompts.cancel(instance, evaluation));
+        let left: Vec<u64> = locked(&going_on).keys().copied().collect();
+        left.into_iter().for_each(|id| self.give_up(instance, id, &going_on));
+    }
+
+    /// Kills the thread of what goes on; one that never waits is cut.
+    fn give_up(&self, instance: InstanceNumber, id: u64, going_on: &GoingOn) {
+        let Some((evaluation, cutter)) = locked(going_on).get(&id).cloned() else { return };
+        self.prompts.cancel(instance, evaluation);
+        let give_up = Instant::now() + CUT_PATIENCE;
+        while locked(going_on).contains_key(&id) && Instant::now() < give_up {
+            std::thread::sleep(CUT_PAUSE);
+            cutter.cut(evaluation, CUT_PAUSE);
+        }
     }
 
     /// Lets a prompt in, or says why not.
@@ -216,12 +233,13 @@ impl Shared {
         id: u64,
         code: String,
         outbox: &Outbox,
-        going_on: &Arc<Mutex<HashMap<u64, u64>>>,
+        going_on: &Arc<GoingOn>,
     ) {
         let evaluation = self.evaluations.fetch_add(1, Ordering::Relaxed);
-        locked(going_on).insert(id, evaluation);
+        let cutter = Cutter::default();
+        locked(going_on).insert(id, (evaluation, cutter.clone()));
         let (outbox, going_on) = (outbox.clone(), going_on.clone());
-        self.prompts.evaluate(instance, evaluation, code, move |report| {
+        self.prompts.evaluate(instance, evaluation, code, cutter, move |report| {
             let tell = match report {
                 EvaluationReport::Output { stream, line } => {
                     let line = String::from_utf8_lossy(&line).into_owned();

@@ -37,6 +37,8 @@ A script has a rule on each line (docs/reference/churn.md tells all of it):
   from 5m to 10m join 50% churn 20% per 1m
   at 15m leave 5 gracefully
   at 20m stop
+Rules of faults, for `splay sim --faults`, are in the same language (docs/reference/faults.md):
+  from 60s to 90s partition {1..5} from rest
 
 Exit status:
   0  done

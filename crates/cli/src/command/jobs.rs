@@ -1,7 +1,9 @@
 //! `splay jobs`, `splay job` and `splay kill`.
 
 use std::fmt::Write as _;
+use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use splay_protocol::api::{Instance, InstanceState, Job, JobEventKind, JobState, JobSummary, Kill, Spread};
@@ -108,7 +110,8 @@ fn took(job: &JobSummary) -> String {
 #[derive(Debug, Args)]
 #[command(after_help = format!(
     "Examples:\n  splay job j3f0c9a1b2d4\n  splay job j3f0c9a1b2d4 --instances\n  \
-     splay job j3f0c9a1b2d4 --only 1,7-9\n  splay job j3f0c9a1b2d4 --json\n\n{STATUSES}"
+     splay job j3f0c9a1b2d4 --only 1,7-9\n  splay job j3f0c9a1b2d4 --code > app.lua\n  \
+     splay job j3f0c9a1b2d4 --json\n\n{STATUSES}"
 ))]
 pub struct JobArgs {
     /// The job.
@@ -120,12 +123,21 @@ pub struct JobArgs {
     /// Only these instances: 3,7 or 1-5,9.
     #[arg(long, value_name = "LIST")]
     only: Option<InstanceSet>,
+    /// Print its program instead.
+    #[arg(long, conflicts_with_all = ["instances", "only", "json"])]
+    code: bool,
     #[command(flatten)]
     target: Target,
 }
 
 /// Tells about a job.
 pub fn one(args: JobArgs) -> Result<ExitCode, Failure> {
+    if args.code {
+        let client = args.target.client()?;
+        let mut code = client.stream(&format!("/jobs/{}/code", segment(&args.id)), &[])?;
+        io::copy(&mut code, &mut io::stdout().lock()).map_err(Failure::Output)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let job = job(&args.target.client()?, &args.id)?;
     args.target.show(&job, |job| about(job, args.only.as_ref(), args.instances))?;
     Ok(ExitCode::SUCCESS)
@@ -165,10 +177,12 @@ fn about(job: &Job, only: Option<&InstanceSet>, all: bool) -> String {
     field("start skew", job.start_skew.map_or_else(String::new, spread));
     if let Some(churn) = &job.churn {
         let late = churn.lateness.map_or_else(String::new, |late| format!("; late by {}", spread(late)));
+        let again =
+            churn.replacements.map_or_else(String::new, |took| format!("; moved in {}", spread(took)));
         field(
             "churn",
             format!(
-                "{} of {} steps done, {} moved to spares ({} left), ends {} after the start{late}",
+                "{} of {} steps done, {} moved to spares ({} left), ends {} after the start{late}{again}",
                 churn.done,
                 churn.steps,
                 churn.moved,
@@ -183,6 +197,9 @@ fn about(job: &Job, only: Option<&InstanceSet>, all: bool) -> String {
         if count > 0 {
             let _ = write!(lines, ", {count} {what}");
         }
+    }
+    if let Some(at) = job.removed_at {
+        let _ = write!(lines, "; removed, with the results, on {}", clock(at));
     }
     field("logs", lines);
     text + &history(job) + &limits(job) + &instances(job, only, all)
@@ -303,6 +320,9 @@ pub struct KillArgs {
     /// Becomes part of what is told of the job.
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
+    /// Time for job.on_stop hooks, at most 1h [default: the job's --grace-time].
+    #[arg(long, value_name = "TIME", value_parser = splay_protocol::quantity::duration)]
+    grace: Option<Duration>,
     #[command(flatten)]
     target: Target,
 }
@@ -312,7 +332,8 @@ pub fn kill(args: KillArgs) -> Result<ExitCode, Failure> {
     let client = args.target.client()?;
     let mut failed = None;
     for id in &args.ids {
-        let kill = Kill { reason: args.reason.clone() };
+        let grace_time = args.grace.map(|grace| grace.as_secs_f64());
+        let kill = Kill { reason: args.reason.clone(), grace_time };
         match client.tell("POST", &format!("/jobs/{}/kill", segment(id)), Some(&kill)) {
             Ok(()) => args.target.done(&format!("killing {id}"))?,
             Err(failure) if args.ids.len() > 1 && failure.status() == 9 => {

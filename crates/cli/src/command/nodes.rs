@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use splay_protocol::api::{ChangeSplayd, Splayd, SplaydState};
+use splay_protocol::api::{ChangeSplayd, Splayd, SplaydChange, SplaydState};
 
 use crate::failure::Failure;
 use crate::quantity::size_text;
@@ -31,7 +31,11 @@ pub struct NodesArgs {
 }
 
 fn state(splayd: &Splayd) -> &'static str {
-    match splayd.state {
+    word(splayd.state)
+}
+
+fn word(state: SplaydState) -> &'static str {
+    match state {
         SplaydState::Online => "online",
         SplaydState::Offline => "offline",
         SplaydState::Lost => "lost",
@@ -104,7 +108,7 @@ pub fn list(args: NodesArgs) -> Result<ExitCode, Failure> {
 #[derive(Debug, Args)]
 #[command(after_help = format!(
     "Examples:\n  splay node lab-07\n  splay node lab-07 --set-label rack=3 --set-label gpu\n  \
-     splay node lab-07 --revoke\n\n{STATUSES}"
+     splay node lab-07 --history\n  splay node lab-07 --revoke\n\n{STATUSES}"
 ))]
 pub struct NodeArgs {
     /// Name or identifier of the splayd.
@@ -116,6 +120,9 @@ pub struct NodeArgs {
     /// Shut it out for good (administrators).
     #[arg(long)]
     revoke: bool,
+    /// Tell when it came and went instead.
+    #[arg(long, conflicts_with_all = ["revoke", "set_label"])]
+    history: bool,
     #[command(flatten)]
     target: Target,
 }
@@ -128,6 +135,18 @@ pub fn one(args: NodeArgs) -> Result<ExitCode, Failure> {
     if args.revoke {
         client.tell("POST", &format!("{path}/revoke"), None::<&()>)?;
         args.target.done(&format!("{} ({}) is not let in any more", splayd.name, splayd.id))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.history {
+        let changes: Vec<SplaydChange> = client.get(&format!("{path}/availability"))?;
+        args.target.show(&changes, |changes| {
+            let mut table = Table::new(&["TIME", "STATE", ">FOR"]);
+            for (index, change) in changes.iter().enumerate() {
+                let until = changes.get(index + 1).map_or_else(now, |next| next.at);
+                table.row([clock(change.at), word(change.state).to_owned(), span(until - change.at)]);
+            }
+            table.to_string()
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     if !args.set_label.is_empty() {

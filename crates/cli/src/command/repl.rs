@@ -16,7 +16,7 @@ use splay_runtime::program::{Program, ProgramError};
 
 use super::lua::after;
 use crate::dispatcher::Input;
-use crate::engine::{Engine, EngineConfig, Prompts};
+use crate::engine::{Cutter, Engine, EngineConfig, Prompts};
 use crate::failure::{Failure, STATUS_BROKEN};
 use crate::preflight;
 use crate::prompt::{self, Heard, Session};
@@ -139,6 +139,7 @@ impl Local {
             lists: Lists::new("repl", loopback_nodes(INSTANCE, FIRST_PORT)?, ListType::Head, None, 0)?,
             churn: None,
             keep: true,
+            traffic: None,
         };
         let configure = move |_, _| InstanceConfig {
             program: program.clone(),
@@ -186,7 +187,7 @@ impl Session for Local {
     fn evaluate(&self, code: String) {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let heard = self.heard.clone();
-        self.prompts.evaluate(INSTANCE, number, code, move |report| {
+        self.prompts.evaluate(INSTANCE, number, code, Cutter::default(), move |report| {
             // Once nobody listens, the process is about to end.
             let _ = heard.send(match report {
                 EvaluationReport::Output { stream, line } => Heard::Line { stream, line },

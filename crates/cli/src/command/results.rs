@@ -12,7 +12,8 @@ use crate::failure::{Failure, complain};
 use crate::quantity::{InstanceSet, size_text};
 use crate::testbed::client::{Client, segment};
 use crate::testbed::table::Table;
-use crate::testbed::{STATUSES, Target};
+use crate::testbed::times::clock;
+use crate::testbed::{STATUSES, Target, job};
 
 /// List or fetch what instances left under results/.
 #[derive(Debug, Args)]
@@ -49,7 +50,14 @@ pub fn execute(args: ResultsArgs) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
     }
+    let removed = match files.is_empty() && !args.target.json {
+        true => job(&client, &args.id)?.removed_at,
+        false => None,
+    };
     args.target.show(&files, |files| {
+        if let Some(at) = removed {
+            return format!("no results: they were kept until {} and then removed\n", clock(at));
+        }
         if files.is_empty() {
             return "no results\n".to_owned();
         }

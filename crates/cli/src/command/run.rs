@@ -8,9 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::{Args, ValueEnum, ValueHint};
 use jiff::Timestamp;
 use splay_protocol::seed::instance_seed;
-use splay_protocol::{Job, ListType, Lists, loopback_nodes};
+use splay_protocol::submission::PlaceOrder;
+use splay_protocol::topology::placement;
+use splay_protocol::{Job, ListType, Lists, Node, loopback_nodes};
 use splay_runtime::host::{InstanceConfig, Mode, Sandbox, WorkerConfig};
 use splay_runtime::program::Program;
+use splay_runtime::shaped::{Emulation, Traffic};
 
 use super::plot;
 use crate::attach::server::Server;
@@ -18,6 +21,7 @@ use crate::churn::Loaded;
 use crate::dispatcher::{Dispatcher, Input, Plan};
 use crate::engine::{Churn, Engine, EngineConfig};
 use crate::failure::{Failure, STATUSES, complain};
+use crate::network_options::{check_places, load_topology};
 use crate::options::{MANY_INSTANCES, Options};
 use crate::plot::Kind;
 use crate::quantity::{InstanceSet, TimeLimit, positive_duration, size};
@@ -47,12 +51,15 @@ Examples:
       as restricted as on a testbed
   splay run chord.lua -n 50 --attach
       and, in another terminal, `splay attach chord 7`
+  splay run gossip.lua -n 20 --topology star:latency=20ms,bandwidth=1mbps
+      20 ms from each instance to the router between them (or a file: see `splay topology`)
   splay run chord.lua --churn day.churn
       instances come and go as the trace or script says (splay help churn)
 
 Results are kept in runs/<app>/<time>-<id>/, and runs/<app>/latest points to the last:
   options.json       all options with their defaults, and a command line that repeats the run
   churn.trace        with --churn: the times of each instance
+  topology.txt, places.csv  with --topology: the network, and which instance is where
   instances/<n>.log  lines of each instance, with seconds since the start
   events.jsonl       everything that happened, one JSON object a line
   summary.json, summary.txt  how each instance ended: CPU, memory, bytes, remote calls
@@ -99,6 +106,13 @@ pub struct RunArgs {
     /// Event loops [default: one per processor core].
     #[arg(long, value_name = "W", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub workers: Option<u32>,
+    /// Emulate this network between the instances: a file (ModelNet XML, GraphML, latency matrix) or
+    /// a generated topology, for example `star:latency=20ms`; see `splay topology --help`.
+    #[arg(long, value_name = "FILE|SPEC")]
+    pub topology: Option<String>,
+    /// Which place of the topology an instance is at: its position's, or shuffled by the seed.
+    #[arg(long, value_name = "ORDER", default_value = "ordered", requires = "topology")]
+    pub topology_places: PlaceKind,
     /// LuaJIT's compiler; auto: on for few instances.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub jit: Jit,
@@ -157,6 +171,24 @@ impl From<ListKind> for ListType {
     }
 }
 
+/// `--topology-places`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlaceKind {
+    /// Position n is at place n, as in a simulation.
+    Ordered,
+    /// The places are shuffled by the seed first.
+    Shuffled,
+}
+
+impl From<PlaceKind> for PlaceOrder {
+    fn from(kind: PlaceKind) -> Self {
+        match kind {
+            PlaceKind::Ordered => PlaceOrder::Ordered,
+            PlaceKind::Shuffled => PlaceOrder::Shuffled,
+        }
+    }
+}
+
 /// `--jit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Jit {
@@ -197,6 +229,7 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
     if let Some(churn) = churn {
         results.write("churn.trace", churn.trace.to_string().as_bytes())?;
     }
+    let traffic = traffic(&options, &nodes, &results)?;
     tracing::debug!(?descriptors, folder = %results.folder().display(), "ready");
 
     let lists = Lists::new(id, nodes, options.list_type, options.list_size, options.seed)?;
@@ -230,6 +263,7 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
             grace: options.grace,
         }),
         keep: false,
+        traffic,
     };
     let configure = configuration(options.clone(), program, &results)?;
     // Once the dispatcher is gone, the process is about to end: nobody needs the report.
@@ -242,6 +276,25 @@ pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
     reporters.finish(&ledger)?;
     let drawn = draw(results.folder(), &plots);
     Ok(ExitCode::from(if ledger.status() == 0 { drawn } else { ledger.status() }))
+}
+
+/// The network that is emulated between the instances, which is kept with the results.
+fn traffic(options: &Options, nodes: &[Node], results: &Results) -> Result<Option<Arc<Traffic>>, Failure> {
+    let Some(name) = &options.topology else { return Ok(None) };
+    let loaded = load_topology(name, options.instances, options.seed)?;
+    check_places(name, &loaded.topology, options.instances)?;
+    results.write("topology.txt", loaded.text.as_bytes())?;
+    let shuffled = (options.topology_places == PlaceOrder::Shuffled).then_some(options.seed);
+    let places = placement(nodes.len(), loaded.topology.places(), shuffled);
+    let net = Emulation::new(Arc::new(loaded.topology), nodes, 1, places, options.seed);
+    let traffic = Traffic::new(0, 0, Some(net));
+    let mut table = String::from("position,place\n");
+    for position in 1..=options.instances {
+        let place = traffic.place(position).unwrap_or_default();
+        table.push_str(&format!("{position},\"{}\"\n", place.replace('"', "\"\"")));
+    }
+    results.write("places.csv", table.as_bytes())?;
+    Ok(Some(Arc::new(traffic)))
 }
 
 /// Draws what was asked for and tells where it is; the status if the run itself ended well.
@@ -300,18 +353,7 @@ fn configuration(
 
 /// The limits a job gets on a testbed when it asks for nothing else; its one port is `port`.
 pub fn sandbox(directory: PathBuf, port: u16) -> Sandbox {
-    Sandbox {
-        directory,
-        max_disk_bytes: 64 << 20,
-        max_files: 1024,
-        max_file_descriptors: 1024,
-        max_send_bytes: 128 << 20,
-        max_receive_bytes: 128 << 20,
-        max_sockets: 1024,
-        ports: Some((port, port)),
-        blacklist: Vec::new(),
-        udp_drop_ratio: 0.0,
-    }
+    Sandbox { ports: Some((port, port)), ..Sandbox::new(directory) }
 }
 
 fn since_1970() -> Duration {

@@ -12,7 +12,7 @@ use splay_protocol::topology::quantity::{rate_text, share_text, time_text};
 use splay_protocol::topology::{Generator, Graph, Matrix, Path, Routes, Topology};
 
 use crate::failure::Failure;
-use crate::network_options::load;
+use crate::network_options::load_topology;
 use crate::topology_picture;
 
 const EXAMPLES: &str = "\
@@ -113,7 +113,7 @@ struct Source {
 
 impl Source {
     fn load(&self) -> Result<Topology, Failure> {
-        load(&self.topology, self.instances, self.seed)
+        Ok(load_topology(&self.topology, self.instances, self.seed)?.topology)
     }
 
     /// A topology that has vertices.

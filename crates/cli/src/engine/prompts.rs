@@ -1,12 +1,13 @@
 //! What is said to a worker while it runs: to stop, and what prompts ask of its instances.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use splay_runtime::host::{
     Completion, EvaluationNumber, EvaluationOutcome, EvaluationReport, InstanceNumber, Told,
 };
+use splay_runtime::vm::Interrupter;
 use splay_runtime::worker::Worker;
 
 use super::Handle;
@@ -19,7 +20,13 @@ pub enum Command {
     /// Stop all instances and start no more.
     Stop,
     /// Evaluate code in an instance.
-    Evaluate { instance: InstanceNumber, evaluation: EvaluationNumber, code: String, told: Told },
+    Evaluate {
+        instance: InstanceNumber,
+        evaluation: EvaluationNumber,
+        code: String,
+        cutter: Cutter,
+        told: Told,
+    },
     /// Give an evaluation up.
     Cancel { instance: InstanceNumber, evaluation: EvaluationNumber },
     /// Say how a line may go on.
@@ -40,7 +47,8 @@ pub(super) fn wait_and_obey(worker: &mut Worker, commands: &Receiver<Command>) -
 fn carry_out(worker: &mut Worker, command: Command) -> bool {
     match command {
         Command::Stop => return true,
-        Command::Evaluate { instance, evaluation, code, told } => {
+        Command::Evaluate { instance, evaluation, code, cutter, told } => {
+            worker.interrupter(instance).map(|interrupter| cutter.0.set(interrupter));
             worker.evaluate(instance, evaluation, &code, told);
         }
         Command::Cancel { instance, evaluation } => worker.cancel(instance, evaluation),
@@ -48,6 +56,21 @@ fn carry_out(worker: &mut Worker, command: Command) -> bool {
         Command::Complete { instance, line, answer } => drop(answer.send(worker.complete(instance, &line))),
     }
     false
+}
+
+/// Cuts an evaluation that computes and never waits, during which its worker obeys nobody.
+#[derive(Debug, Clone, Default)]
+pub struct Cutter(Arc<OnceLock<Interrupter>>);
+
+impl Cutter {
+    /// Cuts the evaluation if it still runs after `patience`, for which the caller waits, without
+    /// having let others run. Does nothing before it has begun, and without slices.
+    pub fn cut(&self, evaluation: EvaluationNumber, patience: Duration) {
+        match self.0.get() {
+            Some(interrupter) => interrupter.interrupt_evaluation(evaluation, patience),
+            None => std::thread::sleep(patience),
+        }
+    }
 }
 
 /// Asks workers on behalf of prompts. Copies ask the same workers.
@@ -69,17 +92,19 @@ impl Prompts {
         worker.waker.wake();
     }
 
-    /// Evaluates code in an instance (see [`Worker::evaluate`]). `told` always hears of an end.
+    /// Evaluates code in an instance (see [`Worker::evaluate`]). `told` always hears of an end;
+    /// from its beginning on, `cutter` can cut it.
     pub fn evaluate(
         &self,
         instance: InstanceNumber,
         evaluation: EvaluationNumber,
         code: String,
+        cutter: Cutter,
         told: impl FnMut(EvaluationReport) + Send + 'static,
     ) {
         let mut last = LastWord { told, over: false };
         let told = Box::new(move |report| last.tell(report));
-        self.tell(instance, Command::Evaluate { instance, evaluation, code, told });
+        self.tell(instance, Command::Evaluate { instance, evaluation, code, cutter, told });
     }
 
     /// Gives an evaluation up: its thread is killed as soon as the worker gets to it.

@@ -129,9 +129,25 @@ pub fn talk(session: Arc<dyn Session>, heard: Receiver<Heard>, banner: &str) -> 
             history = None;
         }
         interrupts.store(0, Ordering::Relaxed);
+        let wish = wish(&code);
         if let Turn::Gone { status } = take_turn(&*session, &turns, code)? {
             return Ok(ExitCode::from(status));
         }
+        if let Some(hint) = wish {
+            complain(hint);
+        }
+    }
+}
+
+/// What somebody is told who typed a command of other prompts. It is evaluated all the same: a
+/// program may well have such a global.
+fn wish(code: &str) -> Option<&'static str> {
+    match code.trim().trim_end_matches("()") {
+        "exit" | "quit" | "bye" => Some("Ctrl-D leaves"),
+        "help" | "?" => Some(
+            "this evaluates Lua; Tab completes, Ctrl-C interrupts, Ctrl-D leaves; `splay doc` has the libraries",
+        ),
+        _ => None,
     }
 }
 

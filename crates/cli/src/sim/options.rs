@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use splay_protocol::submission::PlaceOrder;
 use splay_runtime::host::Mode;
 use splay_runtime::program::Program;
 use splay_simulator::scenario::ScenarioConfig;
@@ -62,6 +63,8 @@ impl Options {
             grace: args.scenario.grace,
             time_limit: Some(args.time_limit),
             sandbox: args.sandbox,
+            topology: None,
+            topology_places: PlaceOrder::Ordered,
             workers: 1,
             jit: false,
             slice: Some(simulation::SLICE),

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use splay_protocol::submission::{Draft, FileError, KEYS, Note, Value, read_header, read_toml};
+use splay_protocol::topology::Generator;
 use splay_protocol::{Submission, churn};
 
 use super::times;
 use crate::churn::{load, read};
 use crate::failure::{Failure, complain};
+use crate::network_options::{check_places, load_topology};
 
 /// Every key of a submission as an option of the command line, as far as it was given.
 #[derive(Debug, Clone, Default)]
@@ -113,6 +115,7 @@ pub fn collect(
     let notes = read_header(source, &mut draft).map_err(|error| wrong(app, error))?;
     tell(app, &notes);
     let mut file = beside(app, draft.churn_file.take());
+    let mut topology = network(app, draft.topology_file.take());
     if let Some(path) = config {
         let text = read(path)?;
         let notes = read_toml(&text, &mut draft).map_err(|error| wrong(path, error))?;
@@ -122,9 +125,11 @@ pub fn collect(
             None if draft.has_churn() => None,
             None => file,
         };
+        topology = network(path, draft.topology_file.take()).or(topology);
     }
     flags.read(&mut draft)?;
     file = draft.churn_file.take().map(PathBuf::from).or(file);
+    topology = draft.topology_file.take().or(topology);
     if let Some(file) = file {
         let text = read(&file)?;
         // What is wrong with it is told here, with its place, rather than by the controller.
@@ -142,7 +147,24 @@ pub fn collect(
         submission.name =
             app.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     }
+    if let Some(topology) = topology {
+        // What is wrong with it is told here as well.
+        let churn = submission.churn.is_some();
+        let seed = submission.seed.unwrap_or_else(rand::random);
+        let loaded = load_topology(&topology, submission.instances, seed)?;
+        check_places(&topology, &loaded.topology, if churn { 0 } else { submission.instances })?;
+        submission.topology = Some(loaded.text);
+    }
     Ok(Asked { submission, native })
+}
+
+/// A topology named in a file: what generates one stands for itself.
+fn network(named_in: &Path, name: Option<String>) -> Option<String> {
+    let name = name?;
+    if Generator::is_named(&name) {
+        return Some(name);
+    }
+    beside(named_in, Some(name)).map(|path| path.to_string_lossy().into_owned())
 }
 
 /// A file named in a file is looked for beside it.
@@ -201,6 +223,31 @@ mod tests {
     }
 
     #[test]
+    fn a_topology_goes_as_text() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("net.csv"), "0,5\n5,0\n").unwrap();
+        std::fs::write(folder.path().join("bad.csv"), "0,5\n5,x\n").unwrap();
+        let app = folder.path().join("app.lua");
+        let header = |file: &str| {
+            format!(
+                "--[[ BEGIN SPLAY RESOURCES RESERVATION\ntopology {file}\nEND SPLAY RESOURCES RESERVATION ]]"
+            )
+        };
+        let ask = |source: &str, words: &[&str]| collect(&app, source.as_bytes(), None, &flags(words), &[]);
+        let asked = ask(&header("net.csv"), &["-n", "2"]).unwrap().submission;
+        assert_eq!(asked.topology.as_deref(), Some("0,5\n5,0\n"));
+        let error = ask(&header("bad.csv"), &[]).unwrap_err();
+        assert!(error.to_string().contains("bad.csv:2: "), "{error}");
+        assert_eq!(error.status(), 4);
+        // The command line wins, and what it generates is for as many as there are.
+        let words = ["-n", "4", "--topology", "star:latency=7ms", "--topology-places", "shuffled"];
+        let asked = ask(&header("bad.csv"), &words).unwrap().submission;
+        let made = splay_protocol::topology::Topology::parse(&asked.topology.unwrap()).unwrap();
+        assert_eq!(made.places(), 4);
+        assert_eq!(asked.topology_places, splay_protocol::submission::PlaceOrder::Shuffled);
+    }
+
+    #[test]
     fn mistakes_name_their_place() {
         let wrong = |source: &str, words: &[&str]| {
             let error = collect(Path::new("a.lua"), source.as_bytes(), None, &flags(words), &[]).unwrap_err();
@@ -219,5 +266,9 @@ mod tests {
             (4, "a.lua:2: unknown key `instnaces` (did you mean `instances`?)".to_owned())
         );
         assert_eq!(wrong("", &["--churn", "no.trace"]).0, 3);
+        assert_eq!(wrong("", &["--topology", "no.xml"]).0, 3);
+        assert_eq!(wrong("", &["--topology-places", "any"]).0, 2);
+        let few = wrong("", &["-n", "3", "--topology", "star:n=2"]);
+        assert_eq!(few, (2, "star:n=2 has places for 2 instances, not for 3".to_owned()));
     }
 }

@@ -48,15 +48,19 @@ fn zoned(at: f64) -> Zoned {
 }
 
 /// Reads an instant: seconds since 1970, `2026-03-01T18:30:00Z`, or where the user is
-/// `2026-03-01 18:30`, and `18:30:00`, the next time it is that late.
+/// `2026-03-01 18:30`, and `18:30:00`, the next time it is that late; or `+2h`, that much later than now.
 pub fn instant(text: &str) -> Result<f64, String> {
     instant_at(text, &Zoned::now())
 }
 
 fn instant_at(text: &str, now: &Zoned) -> Result<f64, String> {
     let error =
-        || format!("`{text}` is no instant such as 18:30:00, 2026-03-01 18:30 or 2026-03-01T18:30:00Z");
+        || format!("`{text}` is no instant such as 18:30:00, +2h, 2026-03-01 18:30 or 2026-03-01T18:30:00Z");
     let seconds = |at: Timestamp| at.as_microsecond() as f64 / 1e6;
+    if let Some(later) = text.strip_prefix('+') {
+        let later = splay_protocol::quantity::duration(later).map_err(|_| error())?;
+        return Ok(seconds(now.timestamp()) + later.as_secs_f64());
+    }
     if let Some(number) = text.parse::<f64>().ok().filter(|number| (0.0..1e11).contains(number)) {
         return Ok(number);
     }
@@ -108,7 +112,8 @@ mod tests {
         assert_eq!(read("2026-03-01 19:30"), 1_772_389_800.0);
         assert_eq!(read("19:30:00"), 1_772_389_800.0);
         assert_eq!(read("11:30:00"), 1_772_389_800.0 + 16.0 * 3600.0);
-        assert!(instant_at("soon", &now).is_err());
+        assert_eq!(read("+1h30m"), 1_772_389_800.0 - 7.5 * 3600.0 + 1.5 * 3600.0);
+        assert!(instant_at("soon", &now).is_err() && instant_at("+soon", &now).is_err());
         assert!((super::now() - past("5m").unwrap() - 300.0).abs() < 5.0);
     }
 }

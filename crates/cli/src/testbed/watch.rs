@@ -178,7 +178,8 @@ impl Watch {
         self.bar.finish_and_clear();
         if self.wishes.kill_on_exit && !self.killed {
             self.killed = true;
-            let kill = Kill { reason: "splay submit was interrupted".to_owned() };
+            let reason = "splay submit was interrupted".to_owned();
+            let kill = Kill { reason, ..Kill::default() };
             self.client.tell("POST", &format!("/jobs/{}/kill", segment(&self.id)), Some(&kill))?;
             self.say(&format!("killing job {} (Ctrl-C again: do not wait)", self.id));
             return Ok(None);

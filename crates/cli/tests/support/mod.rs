@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod terminal;
+pub mod testbed;
 
 use std::fs::File;
 use std::net::{TcpListener, UdpSocket};

@@ -24,6 +24,11 @@ pub struct Terminal {
 impl Terminal {
     /// Starts `splay WORDS` in a folder, which also keeps its history.
     pub fn start(folder: &Path, words: &[&str]) -> Terminal {
+        Terminal::start_with(folder, words, &[])
+    }
+
+    /// The same with variables of its environment.
+    pub fn start_with(folder: &Path, words: &[&str], variables: &[(&str, &Path)]) -> Terminal {
         let master =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal");
@@ -37,7 +42,7 @@ impl Terminal {
         tcsetwinsize(&input, size).expect("a size");
         let mut command = Command::new(assert_cmd::cargo::cargo_bin("splay"));
         command.current_dir(folder).args(words).env("TERM", "xterm").env("NO_COLOR", "1");
-        command.env("XDG_STATE_HOME", folder.join("state"));
+        command.env("XDG_STATE_HOME", folder.join("state")).envs(variables.iter().copied());
         command.stdin(input).stdout(open()).stderr(open());
         // SAFETY: only system calls between fork and exec; descriptor 0 is the terminal. Ctrl-C makes signals on a controlling
         // terminal alone.

@@ -24,8 +24,12 @@ pub enum ToSplayd {
     Deploy(JobOrder),
     /// A piece of a file asked for by [`super::ToController::NeedFiles`].
     File(FilePart),
-    /// Who is in the job. Comes before `Load`.
+    /// Who is in the job. Comes before `Load`; comes again when an instance has moved to another
+    /// splayd, or when this one hosts more of the job.
     Nodes(JobNodes),
+    /// Which of the job's nodes are there, when that has changed: what running instances are told
+    /// by `job.nodes()` and `job.get_live_nodes()`.
+    Live(LiveNodes),
     /// Start the job's worker and load its instances, but run nothing: [`super::Event::Ready`].
     Load(JobRef),
     /// Run the loaded instances, all at the same instant.
@@ -104,6 +108,9 @@ pub struct Settings {
     /// Seconds between two [`super::ToController::Status`] messages. 0: the splayd's own choice.
     #[serde(default)]
     pub status_seconds: u32,
+    /// Seconds after which a session in which nothing is heard counts as broken. 0: 60.
+    #[serde(default)]
+    pub silence_seconds: u32,
 }
 
 /// A job by its identifier.
@@ -146,6 +153,20 @@ pub struct JobOrder {
     /// are kept as spares, and the job is over here when it is stopped or forgotten.
     #[serde(default)]
     pub churn: u8,
+    /// The network that is emulated between the instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<TopologyOrder>,
+}
+
+/// A network to emulate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopologyOrder {
+    /// Which of the job's files describes it ([`crate::topology::Topology::parse`]).
+    pub path: String,
+    /// 1: the instances' places are shuffled by the job's seed
+    /// ([`crate::topology::placement`]); 0: position n is at place n.
+    #[serde(default)]
+    pub shuffled: u8,
 }
 
 /// One instance to be hosted. `seat` is what the controller calls it before positions are given:
@@ -189,6 +210,10 @@ pub struct JobNodes {
     pub job: String,
     /// Addresses, in the order of positions.
     pub nodes: Vec<Node>,
+    /// The same list in bencode, compressed by zstd; `nodes` is empty then. Thousands of splayds are
+    /// sent the whole list of a job.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub packed: ByteBuf,
     /// Position (from 1) of each seat here that takes part; a seat without one is released, or,
     /// under churn, kept as a spare.
     pub positions: Vec<(u32, u32)>,
@@ -196,6 +221,40 @@ pub struct JobNodes {
     pub list_type: ListType,
     /// Longest list; 0: all.
     pub list_size: u32,
+}
+
+/// Which nodes of a job are there. Always the whole truth, so that a later one replaces those before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveNodes {
+    /// Identifier of the job.
+    pub job: String,
+    /// Rises with every change; random lists of different numbers differ.
+    pub number: u64,
+    /// Positions that are there, as the first and the last of runs of them, in their order.
+    pub up: Vec<(u32, u32)>,
+}
+
+impl LiveNodes {
+    /// Of positions in their order.
+    pub fn new(job: String, number: u64, positions: impl IntoIterator<Item = u32>) -> LiveNodes {
+        let mut up: Vec<(u32, u32)> = Vec::new();
+        for position in positions {
+            match up.last_mut() {
+                Some((_, last)) if last.checked_add(1) == Some(position) => *last = position,
+                _ => up.push((position, position)),
+            }
+        }
+        LiveNodes { job, number, up }
+    }
+
+    /// The positions, none above `total`.
+    pub fn positions(&self, total: u32) -> Vec<u32> {
+        self.up.iter().flat_map(|&(first, last)| first.max(1)..=last.min(total)).collect()
+    }
+}
+
+fn is_empty(bytes: &ByteBuf) -> bool {
+    bytes.is_empty()
 }
 
 /// The start barrier's second half.

@@ -53,6 +53,9 @@ pub struct Hello {
     pub jobs: Vec<HostedJob>,
     /// Random, new whenever the splayd process starts: after a restart, what ran is gone.
     pub incarnation: String,
+    /// Number of its last report: those that are not stored are on their way.
+    #[serde(default)]
+    pub reports: u64,
 }
 
 /// What a splayd is and offers.
@@ -161,6 +164,24 @@ pub enum Event {
     Done(JobReady),
 }
 
+impl Event {
+    /// The job it is about.
+    pub fn job(&self) -> &str {
+        match self {
+            Event::Deployed(told) => &told.job,
+            Event::DeployRefused(told) => &told.job,
+            Event::Ready(told) | Event::Done(told) => &told.job,
+            Event::Started(told) => &told.job,
+            Event::Ended(told) => &told.job,
+            Event::Limit(told) => &told.job,
+            Event::WorkerLost(told) => &told.job,
+            Event::Logs(told) => &told.job,
+            Event::LogsDropped(told) => &told.job,
+            Event::Result(told) => &told.job,
+        }
+    }
+}
+
 /// Seats that are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployed {
@@ -229,6 +250,10 @@ pub struct InstanceEnded {
     /// When that step was due.
     #[serde(default)]
     pub planned_us: u64,
+    /// When it was carried out: the instance that leaves ends later, when its hook has run. 0: at
+    /// the report's time.
+    #[serde(default)]
+    pub acted_us: u64,
 }
 
 /// Ways to end.

@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use super::keys::{KEYS, Key, OBSOLETE};
-use super::{Near, Submission};
+use super::{Near, PlaceOrder, Submission};
 use crate::ListType;
 use crate::quantity::{duration, size};
 
@@ -59,6 +59,8 @@ pub struct Draft {
     pub native: Vec<String>,
     /// File that holds the churn, as it was written; [`Draft::set_churn`] gives its text.
     pub churn_file: Option<String>,
+    /// File that holds the topology, or what generates it, as it was written.
+    pub topology_file: Option<String>,
     /// Whether the number of instances was said.
     pub instances_said: bool,
 }
@@ -149,6 +151,18 @@ impl Draft {
                     self.churn_file = Some(value.to_owned());
                 }
             }
+            "topology" => {
+                let is_text = value.contains('\n');
+                asked.topology = is_text.then(|| value.to_owned());
+                self.topology_file = (!is_text).then(|| value.to_owned());
+            }
+            "topology_places" => {
+                asked.topology_places = match value.to_ascii_lowercase().as_str() {
+                    "ordered" => PlaceOrder::Ordered,
+                    "shuffled" => PlaceOrder::Shuffled,
+                    _ => return Err(format!("`{value}` is neither ordered nor shuffled")),
+                }
+            }
             "list_type" => {
                 asked.list_type = match value.to_ascii_lowercase().as_str() {
                     "head" => ListType::Head,
@@ -180,6 +194,8 @@ impl Draft {
             "max_receive_bytes" => limits.max_receive_bytes = size_or_none(value)?,
             "send_bytes_per_second" => limits.send_bytes_per_second = size_or_none(value)?,
             "receive_bytes_per_second" => limits.receive_bytes_per_second = size_or_none(value)?,
+            "job_send_bytes_per_second" => limits.job_send_bytes_per_second = size_or_none(value)?,
+            "job_receive_bytes_per_second" => limits.job_receive_bytes_per_second = size_or_none(value)?,
             "max_sockets" => limits.max_sockets = whole(value)?,
             "ports" => limits.ports = positive(whole(value)?)?,
             "slice_milliseconds" => limits.slice_milliseconds = positive(whole(value)?)?,
@@ -187,6 +203,7 @@ impl Draft {
             "udp_drop_ratio" => {
                 limits.udp_drop_per_million = (within(number(value)?, 0.0, 1.0)? * 1e6).round() as u32;
             }
+            "traffic_threads" => limits.traffic_threads = whole(value)?,
             "max_log_bytes" => limits.max_log_bytes = size_or_none(value)?,
             _ => unreachable!("a key without a place: {name}"),
         }

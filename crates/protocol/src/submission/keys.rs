@@ -52,6 +52,18 @@ pub const KEYS: &[Key] = &[
         one("churn", "churn", "FILE", "Trace or script of when instances join and leave"),
         &["scheduler_description"],
     ),
+    one(
+        "topology",
+        "topology",
+        "FILE|SPEC",
+        "Network emulated between the instances: a file, or star:latency=20ms (see `splay topology`)",
+    ),
+    one(
+        "topology_places",
+        "topology-places",
+        "ORDER",
+        "ordered: position n is at its place n; shuffled: by the seed [default: ordered]",
+    ),
     one("list_type", "list-type", "TYPE", "head: all know the first nodes; random: each knows random others"),
     one("list_size", "list-size", "K", "How many nodes an instance is told of [default: all]"),
     one("max_time", "max-time", "TIME", "The job is killed after running for so long [default: 10000s]"),
@@ -65,7 +77,7 @@ pub const KEYS: &[Key] = &[
         "scheduled_at",
         "at",
         "TIME",
-        "Start then: seconds since 1970, 18:30:00, 2026-03-01 18:30, or 2026-03-01T18:30:00Z",
+        "Start then: seconds since 1970, 18:30:00, +2h, 2026-03-01 18:30, or 2026-03-01T18:30:00Z",
     ),
     one("strict", "strict", "", "Start at once (or at --at), or be refused instead of queueing"),
     one("queue_timeout", "queue-timeout", "TIME", "Give up when queued for longer [default: 1h]"),
@@ -142,6 +154,18 @@ pub const KEYS: &[Key] = &[
         "SIZE",
         "What an instance may receive a second [default: no limit]",
     ),
+    one(
+        "job_send_bytes_per_second",
+        "job-send-rate",
+        "SIZE",
+        "What all instances on one splayd may send a second [default: no limit]",
+    ),
+    one(
+        "job_receive_bytes_per_second",
+        "job-receive-rate",
+        "SIZE",
+        "What all instances on one splayd may receive a second [default: no limit]",
+    ),
     old(
         one(
             "max_sockets",
@@ -165,6 +189,12 @@ pub const KEYS: &[Key] = &[
         "Share of a processor core an instance may use, in thousandths [default: no limit]",
     ),
     one("udp_drop_ratio", "udp-drop-ratio", "R", "Share of outgoing datagrams that are dropped, 0 to 1"),
+    one(
+        "traffic_threads",
+        "traffic-threads",
+        "N",
+        "Threads of splay.traffic an instance may run [default: none, it may not use it]",
+    ),
     one("max_log_bytes", "max-log", "SIZE", "Log lines of an instance [default: 100MiB]"),
 ];
 

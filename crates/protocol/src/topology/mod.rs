@@ -10,6 +10,7 @@ mod matrix;
 mod modelnet;
 pub mod quantity;
 mod routes;
+pub mod ways;
 mod xml;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use generate::{Generator, Link as LinkQuality, REGIONS, Shape, region_rtt_ms};
 pub use matrix::Matrix;
 pub use routes::{Path, Routes};
+pub use ways::{Way, Ways, placement};
 
 /// What is wrong with a topology.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

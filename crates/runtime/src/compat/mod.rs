@@ -10,6 +10,7 @@
 //! What cannot be parsed is left for LuaJIT to complain about.
 
 mod lexer;
+pub(crate) mod lua53;
 mod scope;
 
 use std::borrow::Cow;

@@ -42,6 +42,11 @@ pub const MODULE: Module = Module {
 pub const MD5_MODULE: Module =
     Module { name: "splay.md5_core", open: |_, stack| function_table(stack, &[(c"hex", md5_hex)]) };
 
+/// MD5 in hexadecimal: the names of files in the sandbox.
+pub(crate) fn md5_of(bytes: &[u8]) -> String {
+    hex::encode(Md5::digest(bytes))
+}
+
 macro_rules! algorithms {
     ($($variant:ident: $($name:literal)|+),*) => {
         /// A digest being computed. Owns no memory: dropping it can do no more than clear it.
@@ -315,8 +320,7 @@ native! {
 
     /// `hex(bytes) -> digest` in hexadecimal.
     fn md5_hex(cx, stack) {
-        let digest = Md5::digest(stack.check_bytes(1)?);
-        stack.push_str(&hex::encode(digest));
+        stack.push_str(&md5_of(stack.check_bytes(1)?));
         Ok(Return::Values(1))
     }
 }

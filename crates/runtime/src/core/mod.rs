@@ -6,15 +6,21 @@ mod benc;
 pub(crate) mod check;
 mod crypto;
 mod data_bits;
+mod errno;
+mod etcd;
 mod events;
 mod http;
 pub(crate) mod job;
 mod json;
 mod mime;
 mod misc;
+mod native_library;
+mod nbd;
+pub(crate) mod objstore;
 mod rpc;
 pub(crate) mod sandbox;
 pub mod socket;
+mod traffic;
 
 use mlua::ffi;
 use splay_protocol::seed::SplitMix64;
@@ -34,14 +40,19 @@ pub static MODULES: &[Module] = &[
     crypto::MODULE,
     crypto::MD5_MODULE,
     data_bits::MODULE,
+    errno::MODULE,
+    etcd::MODULE,
     http::MODULE,
     json::MODULE,
+    objstore::MODULE,
+    nbd::MODULE,
     rpc::RPC,
     rpc::URPC,
     rpc::RPCQ,
     sandbox::MODULE,
     socket::MODULE,
     socket::tls::MODULE,
+    traffic::MODULE,
 ];
 
 /// Sets the native globals.

@@ -13,6 +13,7 @@ use crate::vm::{
 };
 
 use super::function_table;
+use super::objstore::ledger::Disk;
 
 /// The module behind `splay.sandbox`.
 pub const MODULE: Module = Module {
@@ -20,7 +21,13 @@ pub const MODULE: Module = Module {
     open: |_, stack| {
         function_table(
             stack,
-            &[(c"permits", permits), (c"own", own), (c"chunk", chunk), (c"settings", settings)],
+            &[
+                (c"permits", permits),
+                (c"own", own),
+                (c"native", native_library),
+                (c"chunk", chunk),
+                (c"settings", settings),
+            ],
         );
     },
 };
@@ -34,11 +41,18 @@ const REFUSED: &[&str] = &[
     // Loads any module for whoever asks.
     "splay.lazy",
     "splay.misc_more",
+    "splay.nbd_client",
+    "splay.nbd_command",
+    "splay.nbd_connection",
+    "splay.nbd_memory",
+    "splay.nbd_pack",
+    "splay.nbd_script",
     "splay.prelude",
     "splay.restricted_io",
     "splay.rpc_common",
     "splay.sandbox",
     "splay.socket_more",
+    "splay.traffic_flows",
     "splay.utils",
     "splay.virtual",
     "splay.wrapped",
@@ -185,6 +199,25 @@ native! {
         Ok(Return::Values(1))
     }
 
+    /// `native(name) -> function`, nil if the job has no such library, or nil and an error.
+    fn native_library(cx, stack) {
+        let name = stack.check_bytes(1)?;
+        let libraries = &sandbox(cx)?.native;
+        let found = libraries.iter().find(|library| library.name.as_bytes() == name);
+        let Some(library) = found else { return Ok(Return::Values(0)) };
+        match super::native_library::open(library) {
+            Ok(opener) => {
+                stack.push_native(opener);
+                Ok(Return::Values(1))
+            }
+            Err(message) => {
+                stack.push_nil();
+                stack.push_str(&message);
+                Ok(Return::Values(2))
+            }
+        }
+    }
+
     /// `chunk(name) -> function`: an embedded library, not yet run.
     fn chunk(cx, stack) {
         match push_library(stack, stack.check_bytes(1)?)? {
@@ -205,6 +238,20 @@ native! {
         };
         cx.limit_met(limit, allowed, reached);
         Ok(Return::Values(0))
+    }
+
+    /// `stores(files, bytes, descriptors) -> files, bytes, descriptors`: what the program's files take
+    /// of the limits, and what its object stores take.
+    fn stores(cx, stack) {
+        let disk = Disk::of(cx);
+        let told = |index| stack.check_number(index).map(|number| number.max(0.0) as u64);
+        let (files, bytes, open) = (told(1)?, told(2)?, told(3)?);
+        disk.io.set((bytes, files.min(u32::MAX.into()) as u32, open.min(u32::MAX.into()) as u32));
+        let (bytes, files, open) = disk.stores();
+        stack.push_number(f64::from(files));
+        stack.push_number(bytes as f64);
+        stack.push_number(f64::from(open));
+        Ok(Return::Values(3))
     }
 
     /// `result(name)`: the program has made a file under `results/`: its name, which the folder
@@ -244,7 +291,9 @@ native! {
         let sandbox = sandbox(cx)?;
         let directory = sandbox.directory.to_str().ok_or("the folder's name is not UTF-8")?;
         std::fs::create_dir_all(&sandbox.directory).map_err(|error| format!("{directory}: {error}"))?;
-        stack.new_table(0, 8);
+        stack.new_table(0, 9);
+        stack.push_native(stores);
+        stack.set_field(-2, c"stores");
         stack.push_native(limit);
         stack.set_field(-2, c"limit");
         stack.push_native(result);

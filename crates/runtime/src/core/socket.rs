@@ -4,6 +4,7 @@
 
 mod datagram;
 pub mod guard;
+mod local;
 mod names;
 mod object;
 mod options;
@@ -24,7 +25,8 @@ use crate::native;
 use crate::vm::{Ctx, Kind, Module, NativeError, NativeResult, Request, Return, Stack, Wait};
 use guard::{Limits, guard};
 pub use object::text;
-use object::{Class, Library, fail, one, push_address, refuse, this};
+use object::{Class, Library, one, push_address, refuse, this};
+pub(super) use object::{Sock, fail, sock_at};
 
 /// The module.
 pub const MODULE: Module = Module { name: "splay.socket_core", open };
@@ -99,6 +101,8 @@ fn open(cx: &Ctx, stack: Stack) {
             (c"restricted", restricted),
             (c"limits", limits),
             (c"stats", stats),
+            (c"unix_listen", local::unix_listen),
+            (c"unix_connect", local::unix_connect),
         ],
     );
     names::push_dns(stack);

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ptr;
 use std::sync::mpsc;
@@ -84,6 +85,18 @@ impl Resolver {
             }
             Err(_) => {}
         }
+    }
+
+    /// Runs other work that blocks, on a thread of its own; its end raises the signal as well.
+    pub(super) fn work(&self, owner: Owner, query: u64, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        let (signal, sender) = (self.signal.clone(), self.sender.clone());
+        let run = move || {
+            work();
+            if sender.send(Wake::Worked { owner, query }).is_ok() {
+                signal.raise();
+            }
+        };
+        std::thread::Builder::new().name("work".into()).spawn(run).map(drop)
     }
 
     /// Moves the answers that have come to `wakes`.

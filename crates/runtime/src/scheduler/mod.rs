@@ -1,6 +1,7 @@
-//! The pure parts of the coroutine scheduler: threads, timers, events. No Lua, no I/O, no clock;
+//! The pure parts of the scheduler: threads, timers, events, shares of the processor. No Lua, no I/O, no clock;
 //! [`crate::vm`] drives them.
 
 pub mod events;
+pub mod share;
 pub mod threads;
 pub mod timers;

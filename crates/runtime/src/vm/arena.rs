@@ -52,7 +52,7 @@ const FINE_CLASSES: usize = FINE_BYTES / GRAIN;
 const SMALL_CLASSES: usize = FINE_CLASSES + 4 * (SMALL_BYTES / FINE_BYTES).ilog2() as usize;
 
 /// Four for each doubling from [`FINE_BYTES`] to [`ARENA_BYTES`].
-const CLASSES: usize = FINE_CLASSES + 4 * (ARENA_BYTES / FINE_BYTES).ilog2() as usize;
+pub(super) const CLASSES: usize = FINE_CLASSES + 4 * (ARENA_BYTES / FINE_BYTES).ilog2() as usize;
 
 /// Free blocks of at least this size give their pages back.
 const RETURNED_BYTES: usize = 4 << 20;
@@ -312,7 +312,7 @@ impl Drop for Arena {
 /// Pages of x86-64 and most others; where they are larger, less is given back.
 const PAGE_BYTES: usize = 4096;
 
-fn class_of(bytes: usize) -> usize {
+pub(super) fn class_of(bytes: usize) -> usize {
     if bytes <= FINE_BYTES {
         return bytes.max(1).div_ceil(GRAIN) - 1;
     }
@@ -322,7 +322,7 @@ fn class_of(bytes: usize) -> usize {
     FINE_CLASSES + (log - FINE_LOG) * 4 + quarter
 }
 
-fn size_of_class(class: usize) -> usize {
+pub(super) fn size_of_class(class: usize) -> usize {
     if class < FINE_CLASSES {
         return (class + 1) * GRAIN;
     }

@@ -131,6 +131,7 @@ pub struct Ctx {
     pub(super) deferred: RefCell<VecDeque<Action>>,
     watchers: RefCell<FxHashMap<SocketId, Watchers>>,
     pub(super) answers: RefCell<FxHashMap<u64, Answer>>,
+    pub(super) works: RefCell<FxHashMap<u64, Action>>,
     next_query: Cell<u64>,
     pub(super) current: Cell<Option<ThreadId>>,
     pub(super) main_thread: Cell<Option<ThreadId>>,
@@ -216,6 +217,7 @@ impl Ctx {
             deferred: RefCell::default(),
             watchers: RefCell::default(),
             answers: RefCell::default(),
+            works: RefCell::default(),
             next_query: Cell::new(1),
             current: Cell::new(None),
             main_thread: Cell::new(None),
@@ -436,6 +438,20 @@ impl Ctx {
         self.answers.borrow_mut().insert(query, Box::new(answer));
         self.hold();
         self.driver().resolve(self.owner, query, question);
+    }
+
+    /// Runs something that blocks on a thread of its own; `done` runs here when it has ended.
+    pub fn work(
+        &self,
+        work: impl FnOnce() + Send + 'static,
+        done: impl FnOnce(&Ctx) + 'static,
+    ) -> std::io::Result<()> {
+        let query = self.next_query.get();
+        self.next_query.set(query + 1);
+        self.driver().work(self.owner, query, Box::new(work))?;
+        self.works.borrow_mut().insert(query, Box::new(done));
+        self.hold();
+        Ok(())
     }
 
     /// Closes whatever sockets the instance still has.

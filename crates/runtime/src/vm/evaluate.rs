@@ -118,6 +118,13 @@ impl Ctx {
         true
     }
 
+    /// Whether the running thread is that of an evaluation.
+    pub(super) fn evaluates(&self, number: EvaluationNumber) -> bool {
+        let current = self.current.get();
+        let evaluations = self.evaluations.borrow();
+        evaluations.iter().any(|one| one.number == number && Some(one.thread) == current)
+    }
+
     /// A thread died of an error; false if it is not that of an evaluation.
     pub(super) fn evaluation_failed(&self, id: ThreadId, traceback: &str) -> bool {
         match self.take_evaluation(id) {

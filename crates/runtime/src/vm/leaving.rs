@@ -1,4 +1,5 @@
-//! What a host may say to an instance while it runs: that it is to leave, and who is there.
+//! What a host may say to an instance while it runs: that it is to leave, who is there, whom it may
+//! not contact.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use splay_protocol::Node;
 use super::ctx::{Ctx, End, Outcome};
 use super::state::Instance;
 use crate::core::job;
+use crate::core::socket::guard;
 use crate::host::EndReason;
 
 /// Whether the instance was told to leave.
@@ -50,5 +52,10 @@ impl Instance {
     /// Tells the program which nodes are there: `job.nodes()`, `job.get_live_nodes()`.
     pub fn set_live_nodes(&self, nodes: Arc<[Node]>) {
         job::set_live_nodes(self.context(), nodes);
+    }
+
+    /// Sets the hosts that a sandboxed program may not contact from now on.
+    pub fn set_blacklist(&self, hosts: Vec<String>) {
+        guard::set_blacklist(self.context(), hosts);
     }
 }

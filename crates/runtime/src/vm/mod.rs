@@ -13,6 +13,7 @@ mod libraries;
 mod look;
 mod machine;
 mod memory;
+pub mod nested;
 mod output;
 mod passes;
 mod run;

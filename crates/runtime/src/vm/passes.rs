@@ -218,6 +218,14 @@ impl Ctx {
                     action(self, answer);
                 }
             }
+            Wake::Worked { query, .. } => {
+                let done = { self.works.borrow_mut().remove(&query) };
+                if let Some(action) = done {
+                    self.unhold();
+                    action(self);
+                }
+            }
+            Wake::Limit { limit, allowed, reached, .. } => self.limit_met(limit, allowed, reached),
             Wake::External => {}
         }
     }

@@ -172,6 +172,11 @@ impl Instance {
         self.context.wake(wake);
     }
 
+    /// Reports that a limit has struck it, the first time.
+    pub fn limit_met(&self, limit: &'static str, allowed: u64, reached: u64) {
+        self.context.limit_met(limit, allowed, reached);
+    }
+
     /// Adds to the time it has used.
     pub fn charge(&self, spent: Duration) {
         self.context.cpu.set(self.context.cpu.get() + spent);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mlua::ffi;
 
 use super::stack::State;
-use crate::host::InstanceNumber;
+use crate::host::{EvaluationNumber, InstanceNumber};
 
 /// A slice that was cut ends within this, on however busy a machine; one that does not never will.
 const OBEDIENCE: Duration = Duration::from_secs(1);
@@ -30,8 +30,13 @@ pub struct Watch {
     state: Mutex<Option<StatePointer>>,
     /// The cut was asked for by an [`Interrupter`].
     asked: AtomicBool,
+    /// Of which evaluation alone; [`ANY`]: of whatever runs.
+    asked_of: AtomicU64,
     limit: Duration,
 }
+
+/// No evaluation has this number.
+const ANY: EvaluationNumber = EvaluationNumber::MAX;
 
 #[derive(Debug, Clone, Copy)]
 struct StatePointer(State);
@@ -47,6 +52,7 @@ impl Watch {
             cut: AtomicU64::new(0),
             state: Mutex::new(Some(StatePointer(state))),
             asked: AtomicBool::new(false),
+            asked_of: AtomicU64::new(ANY),
             limit,
         })
     }
@@ -74,6 +80,17 @@ impl Watch {
         self.asked.store(false, Ordering::Relaxed);
         drop(guard);
         cut
+    }
+
+    /// The cut was meant for a thread that is not the running one, which goes on.
+    #[cold]
+    fn decline(&self, running: State) {
+        let guard = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // SAFETY: called by the hook, on the instance's own worker.
+        unsafe { ffi::lua_sethook(running, None, 0, 0) };
+        self.cut.store(0, Ordering::Relaxed);
+        self.asked.store(false, Ordering::Relaxed);
+        drop(guard);
     }
 
     /// The state is about to be closed: the watchdog must not touch it any more.
@@ -105,10 +122,20 @@ impl Interrupter {
     /// Cuts the thread that runs now, if it still runs after `patience` without having yielded.
     /// The caller waits for so long.
     pub fn interrupt(&self, patience: Duration) {
+        self.cut(ANY, patience);
+    }
+
+    /// The same, if what runs is the thread of this evaluation; others go on.
+    pub fn interrupt_evaluation(&self, number: EvaluationNumber, patience: Duration) {
+        self.cut(number, patience);
+    }
+
+    fn cut(&self, number: EvaluationNumber, patience: Duration) {
         let running = || self.0.upgrade().map(|watch| watch.slice.load(Ordering::Relaxed));
         let Some(slice) = running().filter(|slice| slice % 2 == 1) else { return };
         std::thread::sleep(patience);
         if let Some(watch) = self.0.upgrade() {
+            watch.asked_of.store(number, Ordering::Relaxed);
             watch.asked.store(watch.slice.load(Ordering::Relaxed) == slice, Ordering::Relaxed);
             watch.interrupt(slice);
         }
@@ -124,6 +151,10 @@ unsafe extern "C-unwind" fn stop_slice(state: State, _: *mut ffi::lua_Debug) {
         if watch.cut.load(Ordering::Relaxed) != watch.slice.load(Ordering::Relaxed) {
             ffi::lua_sethook(state, None, 0, 0);
             return;
+        }
+        let asked_of = watch.asked_of.load(Ordering::Relaxed);
+        if watch.asked.load(Ordering::Relaxed) && asked_of != ANY && !context.evaluates(asked_of) {
+            return watch.decline(state);
         }
         raise_overrun(state, (!watch.asked.load(Ordering::Relaxed)).then_some(watch.limit));
     }

@@ -74,6 +74,12 @@ impl Stage {
         self.perform("app.lua", &[source.to_vec()], |number| Mode::Sandboxed(self.sandbox(number)))
     }
 
+    /// Runs one program in the sandbox with so many threads for traffic.
+    pub fn run_with_traffic(&self, source: &str, threads: u32) -> Vec<String> {
+        let mode = |number| Sandbox { traffic_threads: threads, ..self.sandbox(number) };
+        self.perform("app.lua", &[source.as_bytes().to_vec()], |number| Mode::Sandboxed(mode(number)))
+    }
+
     /// Runs one program, given as name and bytes, beside copies of the files of `modules`, in
     /// a sandbox with limits that nothing reaches.
     pub fn run_freely(&self, name: &str, source: &[u8], modules: &Path) -> Vec<String> {
@@ -85,6 +91,7 @@ impl Stage {
             max_sockets: 10_000,
             ports: None,
             blacklist: Vec::new(),
+            traffic_threads: 8,
             ..self.sandbox(number)
         };
         for entry in std::fs::read_dir(modules).expect("folder") {
@@ -104,7 +111,6 @@ impl Stage {
 
     fn sandbox(&self, number: u32) -> Sandbox {
         Sandbox {
-            directory: self.path(&format!("files{number}")),
             max_disk_bytes: 100_000,
             max_files: 20,
             max_file_descriptors: 10,
@@ -113,7 +119,7 @@ impl Stage {
             max_sockets: 20,
             ports: Some((34_100, 34_199)),
             blacklist: vec!["127.0.0.2".to_owned(), "*.forbidden.example".to_owned()],
-            udp_drop_ratio: 0.0,
+            ..Sandbox::new(self.path(&format!("files{number}")))
         }
     }
 

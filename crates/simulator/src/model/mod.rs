@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use splay_protocol::seed::SplitMix64;
-use splay_protocol::topology::{Routes, Topology};
+use splay_protocol::topology::{Topology, Way, Ways};
 use splay_runtime::driver::Owner;
 
 pub use fault::{Fault, FaultId};
@@ -25,12 +25,7 @@ use latency::{normal, unit};
 
 use crate::network::Time;
 
-/// Datagrams that may wait for a limited link where nothing tells how many.
-pub const DEFAULT_QUEUE_PACKETS: u32 = 100;
-
-/// How long a stream repeats what is not acknowledged before its connection is given up: what
-/// Linux's 15 repetitions take.
-pub const GIVE_UP: Duration = Duration::from_millis(924_600);
+pub use splay_protocol::topology::ways::{DEFAULT_QUEUE_PACKETS, GIVE_UP};
 
 /// Where delays come from.
 #[derive(Debug, Clone)]
@@ -103,7 +98,7 @@ struct Pair {
 pub(crate) struct Model {
     seed: u64,
     config: ModelConfig,
-    routes: Option<Routes>,
+    ways: Option<Ways>,
     pairs: BTreeMap<(Owner, Owner), Pair>,
     faults: BTreeMap<FaultId, Fault>,
     applied: u32,
@@ -120,24 +115,22 @@ fn nanoseconds(time: Duration) -> Time {
 
 impl Model {
     pub(crate) fn new(seed: u64, config: ModelConfig) -> Model {
-        let routes = match &config.base {
-            Base::Topology(topology) => match &**topology {
-                Topology::Graph(graph) => Some(Routes::new(graph.clone())),
-                Topology::Matrix(_) => None,
-            },
+        let ways = match &config.base {
+            Base::Topology(topology) => Some(Ways::new(topology.clone())),
             Base::Everyone(_) => None,
         };
-        Model { seed, config, routes, pairs: BTreeMap::new(), faults: BTreeMap::new(), applied: 0 }
+        Model { seed, config, ways, pairs: BTreeMap::new(), faults: BTreeMap::new(), applied: 0 }
     }
 
     pub(crate) fn give_up(&self) -> Time {
         nanoseconds(self.config.give_up)
     }
 
-    /// The vertex an instance is at.
-    fn vertex(routes: &Routes, owner: Owner) -> u32 {
-        let places = routes.graph().places();
-        places[owner.0 as usize % places.len()]
+    /// The way between the places two instances are at.
+    fn way(ways: &mut Ways, from: Owner, to: Owner) -> Way {
+        let place = |owner: Owner| owner.0 as usize % ways.places();
+        let (from, to) = (place(from), place(to));
+        ways.between(from, to)
     }
 
     fn pair(&mut self, from: Owner, to: Owner) -> &mut Pair {
@@ -152,23 +145,13 @@ impl Model {
     fn make_pair(&mut self, from: Owner, to: Owner) -> Pair {
         let random = SplitMix64::stream(self.seed ^ 0x6c69_6e6b, u64::from(from.0) << 32 | u64::from(to.0));
         let config = &self.config;
-        let (latency, loss, limited) = match (&config.base, &mut self.routes) {
-            (Base::Everyone(latency), _) => (*latency, 0.0, false),
-            (Base::Topology(_), Some(routes)) => {
-                let (from, to) = (Model::vertex(routes, from), Model::vertex(routes, to));
-                let path = routes.path(from, to);
-                // A place that cannot be reached loses everything.
-                path.map_or((Latency::NONE, 1.0, false), |path| {
-                    (Latency::Constant(path.latency), path.loss, path.bandwidth_bps.is_some())
-                })
+        let (latency, loss, limited) = match (&config.base, &mut self.ways) {
+            (Base::Topology(_), Some(ways)) => {
+                let way = Model::way(ways, from, to);
+                (Latency::Constant(way.latency), way.loss, !way.links.is_empty())
             }
-            (Base::Topology(topology), None) => match &**topology {
-                Topology::Matrix(matrix) => {
-                    let place = |owner: Owner| owner.0 as usize % matrix.places();
-                    (Latency::Constant(matrix.latency(place(from), place(to))), 0.0, false)
-                }
-                Topology::Graph(_) => unreachable!("graphs have routes"),
-            },
+            (Base::Everyone(latency), _) => (*latency, 0.0, false),
+            (Base::Topology(_), None) => unreachable!("a topology has ways"),
         };
         let loss = 1.0 - (1.0 - loss) * (1.0 - config.loss);
         Pair { random, latency, loss, limited: limited || config.bandwidth_bps.is_some() }
@@ -307,14 +290,10 @@ impl Model {
         if let Some(rate) = self.config.bandwidth_bps {
             links.extend([(LinkId::Up(from.0), rate), (LinkId::Down(to.0), rate)]);
         }
-        if let Some(routes) = &mut self.routes {
-            let (from, to) = (Model::vertex(routes, from), Model::vertex(routes, to));
-            if let Some(path) = routes.path(from, to) {
-                queue = path.queue_packets.unwrap_or(queue);
-                let rate = |link: &u32| routes.graph().links()[*link as usize].bandwidth_bps;
-                let limited = path.links.iter().filter_map(|link| Some((LinkId::Link(*link), rate(link)?)));
-                links.extend(limited);
-            }
+        if let Some(ways) = &mut self.ways {
+            let way = Model::way(ways, from, to);
+            queue = way.queue_packets.unwrap_or(queue);
+            links.extend(way.links.iter().map(|&(link, rate)| (LinkId::Link(link), rate)));
         }
         for (id, fault) in &self.faults {
             match fault {

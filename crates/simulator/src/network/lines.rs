@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use splay_protocol::topology::ways::{self, EVIDENCE, PIECE_BYTES, SEGMENT_BYTES};
 use splay_runtime::driver::{Owner, SocketId};
 
 use super::agenda::Time;
@@ -16,20 +17,11 @@ use super::{Event, Host, NOBODY, Network};
 use crate::model::Passage;
 use crate::model::pipes::Due;
 
-/// Bytes of a segment: Ethernet's 1500 less the IPv4 and TCP headers.
-const SEGMENT_BYTES: usize = 1460;
+/// What a timeout has above a round trip.
+const LEAST_TIMEOUT: Time = ways::LEAST_TIMEOUT.as_nanos() as Time;
 
-/// Bytes of a stream that wait for a link as one, so that some arrive before all are sent.
-const PIECE_BYTES: usize = 8 * SEGMENT_BYTES;
-
-/// What a timeout has above a round trip: Linux's least.
-const LEAST_TIMEOUT: Time = 200_000_000;
-
-/// As Linux's longest time between repetitions.
-const LONGEST_TIMEOUT: Time = 120_000_000_000;
-
-/// Later segments that must arrive for one to be held lost before its timeout.
-const EVIDENCE: u32 = 3;
+/// The longest time between repetitions.
+const LONGEST_TIMEOUT: Time = ways::LONGEST_TIMEOUT.as_nanos() as Time;
 
 /// Something on its way through the model.
 #[derive(Debug)]

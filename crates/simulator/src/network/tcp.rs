@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 
+use splay_protocol::topology::ways::{self, MAX_ATTEMPTS};
 use splay_runtime::driver::{Family, Owner, SocketId, Transport};
 
 use super::agenda::Time;
@@ -11,10 +12,7 @@ use super::socket::{Kind, Listener, Options, Ref, Stream, error};
 use super::{Event, Host, Network, Parcel, Record};
 
 /// Wait before a connection request is repeated; doubles each time, as on Linux.
-const FIRST_RETRY: Time = 1_000_000_000;
-
-/// Requests sent before giving up, after 127 seconds.
-const MAX_ATTEMPTS: u32 = 7;
+const FIRST_RETRY: Time = ways::FIRST_RETRY.as_nanos() as Time;
 
 /// As Linux's `net.core.somaxconn`.
 const MAX_BACKLOG: u32 = 4096;

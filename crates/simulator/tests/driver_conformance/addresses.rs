@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both_drivers!(
+on_every_driver!(
     keeps_ports_to_their_owner,
     shares_ports_when_told,
     binds_only_to_own_addresses,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both_drivers!(
+on_every_driver!(
     exchanges_datagrams,
     cuts_datagrams_that_do_not_fit,
     limits_the_size_of_datagrams,

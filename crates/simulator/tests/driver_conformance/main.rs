@@ -1,13 +1,19 @@
-//! What every driver promises, checked on the machine's sockets and on simulated ones.
+//! What every driver promises, checked on the machine's sockets, on the same behind rates and an
+//! emulated network, and on simulated ones.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use splay_protocol::Node;
+use splay_protocol::topology::Topology;
 use splay_runtime::driver::{
-    Driver, Family, OptionName, Owner, Query, Resolved, SocketId, SocketOption, Transport, Wake, Watch,
+    Driver, Family, OptionName, Owner, Query, Resolved, SocketId, SocketOption, Tenant, Transport, Wake,
+    Watch,
 };
-use splay_runtime::real::UNKNOWN_HOST;
+use splay_runtime::real::{RealDriver, UNKNOWN_HOST};
+use splay_runtime::shaped::{Emulation, ShapedDriver, Traffic};
 
 const ME: Owner = Owner(7);
 
@@ -17,11 +23,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Long enough for a packet to arrive in both worlds.
 const MOMENT: Duration = Duration::from_millis(30);
 
-/// Makes two tests of every function named: on the machine's sockets and on simulated ones.
-macro_rules! on_both_drivers {
+/// Makes three tests of every function named: on the machine's sockets, on shaped and on simulated
+/// ones.
+macro_rules! on_every_driver {
     ($($name:ident),* $(,)?) => {
         mod real {
-            $(#[test] fn $name() { super::$name(&mut splay_runtime::real::RealDriver::new().unwrap()) })*
+            $(#[test] fn $name() { super::$name(&mut crate::RealDriver::new().unwrap()) })*
+        }
+        mod shaped {
+            $(#[test] fn $name() { super::$name(&mut crate::shaped()) })*
         }
         mod simulated {
             $(#[test] fn $name() {
@@ -30,6 +40,19 @@ macro_rules! on_both_drivers {
             })*
         }
     };
+}
+
+/// The machine's sockets behind rates that nothing here reaches, and a network on which this
+/// owner is a millisecond away from whatever address it uses.
+fn shaped() -> ShapedDriver {
+    let topology = Arc::new(Topology::parse("0,1\n1,0").unwrap());
+    // The second node's ports are all but the last one.
+    let nodes = [65_535, 1].map(|port| Node { ip: "192.0.2.1".into(), port });
+    let net = Emulation::new(topology, &nodes, 65_534, vec![0, 1], 1);
+    let traffic = Arc::new(Traffic::new(1 << 40, 1 << 40, Some(net)));
+    let mut driver = ShapedDriver::new(Box::new(RealDriver::new().unwrap()), traffic);
+    driver.admit(ME, &Tenant { position: 1, ..Tenant::default() });
+    driver
 }
 
 mod addresses;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both_drivers!(
+on_every_driver!(
     connects_and_accepts,
     connects_over_ipv6,
     refuses_where_nobody_listens,

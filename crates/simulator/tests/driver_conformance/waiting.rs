@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both_drivers!(
+on_every_driver!(
     closes_all_of_an_owner,
     resolves_names,
     waits_until_the_deadline,

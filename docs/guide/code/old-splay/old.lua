@@ -23,7 +23,7 @@ function test()
   local peer = job.nodes[1]
   local ok, res = rpc.a_call(peer, {"count_words", "the quick brown fox"})
   if ok then log:print("words: "..res[1]) else log:print("failed: "..res) end
-  log:print("sum: "..rpc.call(peer, {"add_all", 1, 2, 3}))
+  log:print("sum: "..tostring(rpc.call(peer, {"add_all", 1, 2, 3})))
   log:print("2^16 is "..2^16)
   events.sleep(1)
   events.exit()
@@ -32,6 +32,6 @@ end
 rpc.server(job.me.port)
 events.thread(function()
   events.sleep(0.5)
-  if job.position == 2 then test() else events.sleep(1) os.exit() end
+  if job.position == 2 then test() else events.sleep(3) os.exit() end
 end)
 events.loop()

@@ -13,6 +13,8 @@
 ---@field result nil|fun(name: string) told of files under `results/`
 ---@field hashes string[]? of the files that are there, from a host that lists the folder itself:
 --- then there is no index
+---@field stores nil|fun(files: integer, bytes: integer, fds: integer): integer, integer, integer
+--- told what files take of the limits, tells what else does: it counts as files do
 
 --- An open file.
 ---

@@ -67,6 +67,14 @@ pub fn guard(cx: &Ctx) -> Rc<Guard> {
     guard
 }
 
+/// Sets whom a sandboxed instance may not contact from now on. The sandbox's limits are the first
+/// that are set, and limits are set once: there are none of the program's own to keep.
+pub fn set_blacklist(cx: &Ctx, hosts: Vec<String>) {
+    if matches!(cx.mode(), Mode::Sandboxed(_)) {
+        guard(cx).limits.borrow_mut().blacklist = hosts;
+    }
+}
+
 /// Asks the guard of an instance that has limits; the others may do everything.
 #[inline]
 fn check(cx: &Ctx, ask: impl FnOnce(&Guard) -> Result<(), Restricted>) -> Result<(), Restricted> {

@@ -47,7 +47,7 @@ pub(super) enum Attempt {
 }
 
 /// One socket of a program.
-pub(super) struct Sock {
+pub(in crate::core) struct Sock {
     pub(super) class: Cell<Class>,
     /// The driver's socket; `None` before it is needed and after it is closed.
     pub(super) id: Cell<Option<SocketId>>,
@@ -140,7 +140,7 @@ impl Sock {
     }
 
     /// The driver's socket, or the error of a closed one.
-    pub(super) fn open_id(&self) -> io::Result<SocketId> {
+    pub(in crate::core) fn open_id(&self) -> io::Result<SocketId> {
         self.id.get().ok_or_else(closed)
     }
 
@@ -194,7 +194,7 @@ impl Sock {
     }
 
     /// Closes the socket. Threads that wait on it are told.
-    pub(super) fn close(&self, cx: &Ctx) {
+    pub(in crate::core) fn close(&self, cx: &Ctx) {
         if self.closed.replace(true) {
             return;
         }
@@ -223,7 +223,7 @@ impl Sock {
     }
 
     /// Receives as the driver does: 0 is the end.
-    pub(super) fn receive_some(&self, cx: &Ctx, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(in crate::core) fn receive_some(&self, cx: &Ctx, buffer: &mut [u8]) -> io::Result<usize> {
         match self.layer() {
             Some(layer) => layer.receive(cx, self, buffer),
             None => self.receive_raw(cx, buffer),
@@ -231,7 +231,7 @@ impl Sock {
     }
 
     /// Sends as the driver does: a part of `data`.
-    pub(super) fn send_some(&self, cx: &Ctx, data: &[u8]) -> io::Result<usize> {
+    pub(in crate::core) fn send_some(&self, cx: &Ctx, data: &[u8]) -> io::Result<usize> {
         match self.layer() {
             Some(layer) => layer.send(cx, self, data),
             None => self.send_raw(cx, data),
@@ -239,7 +239,7 @@ impl Sock {
     }
 
     /// Sends what was taken from the program and is not with the driver yet.
-    pub(super) fn flush(&self, cx: &Ctx) -> io::Result<()> {
+    pub(in crate::core) fn flush(&self, cx: &Ctx) -> io::Result<()> {
         match self.layer() {
             Some(layer) if layer.has_unsent() => layer.flush(cx, self),
             _ => Ok(()),
@@ -274,7 +274,7 @@ impl Sock {
     }
 
     /// Puts bytes before those that are buffered.
-    pub(super) fn unread(&self, mut bytes: Vec<u8>) {
+    pub(in crate::core) fn unread(&self, mut bytes: Vec<u8>) {
         let (rest, head) = self.take_buffer();
         bytes.extend_from_slice(&rest[head..]);
         self.put_back(bytes, 0);
@@ -323,7 +323,7 @@ pub fn text(error: &io::Error) -> String {
 }
 
 /// Pushes `nil, text`.
-pub(super) fn fail(stack: Stack, text: &str) -> Return {
+pub(in crate::core) fn fail(stack: Stack, text: &str) -> Return {
     stack.push_nil();
     stack.push_str(text);
     Return::Values(2)
@@ -394,7 +394,7 @@ fn handle(stack: Stack, index: i32) -> Option<*mut Handle> {
 }
 
 /// The socket of an object, if the value is one.
-pub(super) fn sock_at<'a>(stack: Stack, index: i32) -> Option<&'a Rc<Sock>> {
+pub(in crate::core) fn sock_at<'a>(stack: Stack, index: i32) -> Option<&'a Rc<Sock>> {
     let memory = handle(stack, index)?;
     // SAFETY: one of our userdata, initialised by `create`. The reference is used only while
     // the value is on the stack of the native call at hand, so it is not collected meanwhile.

@@ -1,0 +1,4 @@
+---@meta etcd.luasocket
+-- Made by `splay doc --stubs` from the libraries' comments: changes are lost.
+
+return require("splay.etcd")
