@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::ledger::Ledger;
 use crate::reporter::{Reporters, Trouble};
 use crate::trace::Sources;
+use crate::verdicts::Violation;
 
 /// How often the progress line moves and logs reach their files.
 const TICK: Duration = Duration::from_millis(100);
@@ -125,6 +126,11 @@ impl Dispatcher {
                 self.note(trouble, now, engine, reporters, &mut results_failure);
             }
         }
+        let found = self.ledger.conclude().to_vec();
+        for Violation { at, instance, name, message } in found {
+            let event = self.publish(Event { at, what: What::Violated { instance, name, message } });
+            self.carry_out(vec![event], engine, reporters, &mut results_failure);
+        }
         match results_failure {
             Some(failure) => Err(failure),
             None => Ok(self.ledger),
@@ -187,7 +193,13 @@ impl Dispatcher {
     fn on_input(&mut self, input: Input, now: Duration) -> Vec<Action> {
         match input {
             Input::Report(report) => {
-                vec![self.publish(Event::from_report(report, self.plan.start, &self.plan.sources))]
+                let event = Event::from_report(report, self.plan.start, &self.plan.sources);
+                let violated = matches!(event.what, What::Violated { .. });
+                let mut actions = vec![self.publish(event)];
+                if violated {
+                    actions.extend(self.stop(StopCause::Violated, now));
+                }
+                actions
             }
             Input::Churned(Churned { event, at, applied }) => {
                 let late = at.saturating_sub(event.at);

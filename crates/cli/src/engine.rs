@@ -261,7 +261,9 @@ pub fn run_alone_until(
             Some(Report::Ended { reason, .. }) => return Ok(reason),
             Some(Report::Output { stream, line, .. }) => (told.line)(stream, &line),
             Some(Report::ThreadDied { error, .. }) => (told.thread_died)(&error),
-            Some(Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } | Report::Check { .. }) => {}
+            Some(
+                Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } | Report::Check { .. },
+            ) => {}
             None if interrupted.load(Ordering::Relaxed) => worker.stop(ALONE),
             None => {
                 worker.step(None).map_err(Failure::Worker)?;
@@ -290,7 +292,9 @@ pub fn run_virtual(
             Some(Report::Ended { reason, .. }) => return Ok((Some(reason), worker.now())),
             Some(Report::Output { stream, line, .. }) => (told.line)(stream, &line),
             Some(Report::ThreadDied { error, .. }) => (told.thread_died)(&error),
-            Some(Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } | Report::Check { .. }) => {}
+            Some(
+                Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } | Report::Check { .. },
+            ) => {}
             None if worker.now() >= limit => return Ok((None, limit)),
             None => {
                 worker.step(Some(limit)).map_err(Failure::Worker)?;

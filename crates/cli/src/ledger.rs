@@ -7,8 +7,8 @@ use splay_protocol::churn::stats::Distribution;
 use splay_runtime::host::{Check, InstanceNumber, Usage};
 
 use crate::event::{Ending, Event, StopCause, What};
-use crate::verdicts::{Verdicts, Violation};
 use crate::failure::{STATUS_BROKEN, STATUS_INSTANCE_FAILED, STATUS_INTERRUPTED, STATUS_UNWRITTEN};
+use crate::verdicts::{Verdicts, Violation};
 
 /// What is known about one instance.
 #[derive(Debug, Clone, Default)]
@@ -220,6 +220,7 @@ impl Ledger {
             _ if self.broken => STATUS_BROKEN,
             Some(StopCause::Interrupted) => STATUS_INTERRUPTED,
             Some(StopCause::OutputClosed) => STATUS_UNWRITTEN,
+            _ if !self.verdicts.violations().is_empty() => STATUS_INSTANCE_FAILED,
             _ if self.failed > 0 || self.thread_errors > 0 => STATUS_INSTANCE_FAILED,
             _ => 0,
         }

@@ -64,7 +64,8 @@ impl Verdicts {
 
     /// The run is over at that time: judges what can only be judged then.
     pub fn conclude(&mut self, at: Duration) {
-        let end = |name: &String, message: String| Violation { at, instance: None, name: name.clone(), message };
+        let end =
+            |name: &String, message: String| Violation { at, instance: None, name: name.clone(), message };
         let missed = self.declared.difference(&self.reached);
         let missed = missed.map(|name| end(name, "no instance reached it".to_owned())).collect::<Vec<_>>();
         self.violations.extend(missed);
@@ -102,7 +103,8 @@ impl Verdicts {
 fn explain(model: Model, history: &History, why: &splay_history::Violation) -> String {
     let part = why.part.as_ref().map_or(String::new(), |part| format!(" of {}", text(part)));
     let total = history.operations().count();
-    let mut told = format!("the {model}{part} is not linearizable ({total} operations)", model = model.name());
+    let mut told =
+        format!("the {model}{part} is not linearizable ({total} operations)", model = model.name());
     let mut list = |title: &str, operations: &[Operation]| {
         if !operations.is_empty() {
             told.push_str(title);
@@ -174,7 +176,8 @@ mod tests {
         }
         verdicts.apply(MS(2), 2, &Check::Reached { name: "seen".into() });
         verdicts.conclude(MS(3));
-        let names: Vec<&str> = verdicts.violations().iter().map(|violation| violation.name.as_str()).collect();
+        let names: Vec<&str> =
+            verdicts.violations().iter().map(|violation| violation.name.as_str()).collect();
         assert_eq!(names, ["missed"]);
     }
 }

@@ -82,6 +82,8 @@ pub struct Recorder {
     last: Time,
     /// Entries that are not hashed and written yet.
     piece: Vec<u8>,
+    /// The time before the first of them.
+    piece_from: Time,
     file: Option<Compressor>,
     failed: Option<io::Error>,
     checker: Option<Checker>,
@@ -95,6 +97,7 @@ impl Recorder {
             entries: 0,
             last: 0,
             piece: Vec::with_capacity(PIECE_BYTES + 1024),
+            piece_from: 0,
             file: None,
             failed: None,
             checker: None,
@@ -147,6 +150,20 @@ impl Recorder {
             self.file = None;
         }
         self.piece.clear();
+        self.piece_from = self.last;
+    }
+
+    /// The last entries, at most so many; fewer where a piece has just been handed on.
+    pub fn tail(&self, most: usize) -> Vec<Entry> {
+        let (mut at, mut rest) = (self.piece_from, &self.piece[..]);
+        let mut tail = std::collections::VecDeque::new();
+        while let Some(entry) = entry_of(&mut rest, &mut at) {
+            tail.push_back(entry);
+            if tail.len() > most {
+                tail.pop_front();
+            }
+        }
+        tail.into()
     }
 
     /// So many entries so far.
@@ -205,6 +222,29 @@ impl std::fmt::Debug for Recorder {
 /// The hash that recordings use.
 pub fn hash(bytes: &[u8]) -> u128 {
     xxhash_rust::xxh3::xxh3_128(bytes)
+}
+
+/// The entry that bytes begin with.
+fn entry_of(rest: &mut &[u8], at: &mut Time) -> Option<Entry> {
+    let mut read = || {
+        let (mut value, mut shift) = (0u64, 0);
+        loop {
+            let (&byte, after) = rest.split_first()?;
+            *rest = after;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+            shift += 7;
+        }
+    };
+    *at += read()?;
+    // Kinds are below 128: one byte.
+    let kind = read()? as u8;
+    let (instance, length) = (read()? as u32, read()? as usize);
+    let (bytes, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(Entry { at: *at, kind, instance, bytes: bytes.to_vec() })
 }
 
 /// LEB128.

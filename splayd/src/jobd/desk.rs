@@ -10,7 +10,7 @@ use crossbeam_channel::Sender;
 use splay_protocol::Limits;
 use splay_protocol::log_lines::LineKind;
 use splay_protocol::session::{Ending, UsageTotals};
-use splay_runtime::host::{EndReason, LIVES_ON, Report, Stream, Usage};
+use splay_runtime::host::{Check, EndReason, LIVES_ON, Report, Stream, Usage};
 
 use super::Outgoing;
 use super::output::{Kept, Output};

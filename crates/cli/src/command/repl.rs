@@ -176,7 +176,9 @@ fn as_heard(input: Input) -> Option<Heard> {
             EndReason::Finished | EndReason::Stopped => gone(String::new(), 0),
         },
         Input::WorkerDone { outcome: Err(error) } => gone(error, STATUS_BROKEN),
-        Input::Report(Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } | Report::Check { .. })
+        Input::Report(
+            Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } | Report::Check { .. },
+        )
         | Input::Churned(_)
         | Input::WorkerDone { .. }
         | Input::Interrupt => None,

@@ -37,7 +37,7 @@ impl Journal {
 
 impl Reporter for Journal {
     fn on_event(&mut self, event: &Event) -> Result<(), Trouble> {
-        if let What::Viewed { .. } = event.what {
+        if let What::Viewed { .. } | What::Checked { .. } = event.what {
             return Ok(());
         }
         serde_json::to_writer(&mut self.file, event)

@@ -92,6 +92,8 @@ impl Reporter for InstanceLogs {
             What::Started { .. }
             | What::Churn { .. }
             | What::Fault { .. }
+            | What::Violated { .. }
+            | What::Checked { .. }
             | What::Stopping { .. }
             | What::WorkerBroke { .. } => {}
         }

@@ -200,7 +200,7 @@ impl Terminal {
     fn opens_with(&mut self, event: &Event) -> Result<bool, Trouble> {
         let Opening::Waiting(kept) = &mut self.opening else { return Ok(false) };
         match &event.what {
-            What::Started { .. } | What::Churn { .. } => return Ok(false),
+            What::Started { .. } | What::Churn { .. } | What::Checked { .. } => return Ok(false),
             What::Viewed { view, .. } if view.troubles.is_empty() => return Ok(false),
             What::Ended { instance, ending: ending @ Ending::Error { message }, .. }
                 if kept.iter().all(|(other, _, said)| {
@@ -319,7 +319,11 @@ impl Reporter for Terminal {
                 let over = if *over { "over: " } else { "" };
                 self.own_line(&format!("{:.3}s {over}{fault}", at.as_secs_f64()))?;
             }
-            What::Fault { .. } => {}
+            What::Fault { .. } | What::Checked { .. } => {}
+            What::Violated { instance, name, message } => {
+                let by = instance.map_or(String::new(), |instance| format!(" in [{instance}]"));
+                self.own_line(&format!("{:.3}s violated{by}: {name}: {message}", at.as_secs_f64()))?;
+            }
             What::WorkerBroke { error } => self.own_line(&format!("worker lost: {}", first_line(error)))?,
             What::ThreadDied { .. } | What::Started { .. } | What::Churn { .. } => {}
         }

@@ -68,6 +68,8 @@ impl Reporter for Views {
             | What::ThreadDied { .. }
             | What::Churn { .. }
             | What::Fault { .. }
+            | What::Violated { .. }
+            | What::Checked { .. }
             | What::WorkerBroke { .. } => {}
         }
         Ok(())

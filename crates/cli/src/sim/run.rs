@@ -13,12 +13,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use splay_runtime::host::Report;
 use splay_runtime::program::Program;
-use splay_simulator::recording::Recorder;
+use splay_simulator::recording::{Entry, Recorder};
 use splay_simulator::scenario::{Happened, Happening};
 use splay_simulator::simulation::Progress;
 use splay_simulator::{EPOCH, Simulation};
 
 use super::counters::Counters;
+use super::listing::shown;
 use super::{options, recording};
 use crate::command::run::draw;
 use crate::command::sim::SimArgs;
@@ -26,15 +27,19 @@ use crate::event::{Event, StopCause, What, rounded_seconds};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::ledger::Ledger;
-use crate::options::Options;
+use crate::options::{Options, shell_line};
 use crate::quantity::duration_text;
 use crate::reporter::terminal::Verbosity;
 use crate::reporter::{Reporters, Style, Trouble};
 use crate::results::Results;
 use crate::trace::Sources;
+use crate::verdicts::Violation;
 
 /// How often the progress line moves and logs reach their files.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Entries of the recording that are shown after a violation.
+const TAIL: usize = 20;
 
 /// Steps between two looks at the real clock.
 const STEPS: u32 = 64;
@@ -102,11 +107,17 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
             Progress::Ended | Progress::Idle => break,
         }
     }
+    let tail = match cause {
+        Some(StopCause::Violated) => simulation.recorder().borrow().tail(TAIL),
+        _ => Vec::new(),
+    };
     if let Some(cause) = cause.filter(|_| simulation.live() > 0) {
         run.publish(Event { at: simulation.now(), what: What::Stopping { cause } });
     }
+    let stopped = simulation.now();
     simulation.stop();
     run.hear(&mut simulation, &interrupted);
+    run.conclude();
     run.counters.add(&simulation.take_samples())?;
     run.counters.add(&[simulation.sample()])?;
     run.counters.finish()?;
@@ -117,6 +128,9 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
 
     if let (Err(source), Some(path)) = (simulation.finish(), &args.record) {
         return Err(Failure::Write { path: path.clone(), source });
+    }
+    if !run.ledger.verdicts().violations().is_empty() {
+        let _ = io::stderr().write_all(again(&options, stopped, &tail).as_bytes());
     }
     let (entries, hash) = simulation.fingerprint();
     let (sample, taken) = (simulation.sample(), run.begun.elapsed());
@@ -147,6 +161,28 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
     let _ = io::stderr().write_all(sum.as_bytes());
     let (status, drawn) = (run.ledger.status(), draw(results.folder(), &options.plot));
     Ok(ExitCode::from(if status == 0 { drawn } else { status }))
+}
+
+/// What came before a violation, and how to see it again.
+fn again(options: &Options, stopped: Duration, tail: &[Entry]) -> String {
+    let mut text = String::new();
+    if !tail.is_empty() {
+        text.push_str("splay: what came last:\n");
+        tail.iter().for_each(|entry| text.push_str(&format!("{}\n", shown(entry))));
+    }
+    let mut words = options.command_line.clone();
+    let recorded = ["--record".to_owned(), format!("{}.rec", options.name)];
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    words.splice(end..end, recorded);
+    text.push_str(&format!(
+        "splay: violated at {} with seed {}; to see it again: {} && splay replay {}.rec --until {}\n",
+        duration_text(stopped),
+        options.seed,
+        shell_line(&words),
+        options.name,
+        duration_text(stopped),
+    ));
+    text
 }
 
 fn speed_up(virtual_time: Duration, real: Duration) -> f64 {
@@ -241,8 +277,17 @@ impl Run {
 
     fn publish(&mut self, event: Event) -> Option<StopCause> {
         self.ledger.apply(&event);
+        let violated = matches!(event.what, What::Violated { .. }).then_some(StopCause::Violated);
         let told = self.reporters.on_event(&event);
-        self.note(told)
+        self.note(told).or(violated)
+    }
+
+    /// Judges what can only be judged at the end.
+    fn conclude(&mut self) {
+        let found = self.ledger.conclude().to_vec();
+        for Violation { at, instance, name, message } in found {
+            self.publish(Event { at, what: What::Violated { instance, name, message } });
+        }
     }
 
     /// A reporter cannot go on: the run ends, as nobody would learn of it.
