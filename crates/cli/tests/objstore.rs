@@ -75,7 +75,7 @@ fn handlers_run_from_the_command_line() {
     let outcome = exec(&["votes", "counter.lua", "hidden"]).ended(1);
     assert_eq!(outcome.err, "splay: -EIO (-5): Handler is not registered\n");
     let outcome = exec(&["votes", "counter", "add", "many"]).ended(1);
-    assert!(outcome.err.starts_with("splay: -EIO (-5): counter:4: "), "{}", outcome.err);
+    assert!(outcome.err.starts_with("splay: -EIO (-5): counter:5: "), "{}", outcome.err);
     let outcome = exec(&["votes", "missing.lua", "add"]).ended(3);
     assert_eq!(outcome.err, "splay: no such file: missing.lua\n");
     let outcome = Outcome::of(place.splay(&["objstore", "serve", "--port", &port])).ended(5);
