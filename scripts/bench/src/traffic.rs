@@ -245,11 +245,20 @@ fn by_qperf(work: Work) -> anyhow::Result<Option<f64>> {
     };
     Ok(match work {
         Work::Requests => value("latency").map(|(time, unit)| {
-            let scale = if unit == "us" { 1e6 } else { 1e3 };
-            scale / (2.0 * time)
+            let parts = match unit.as_str() {
+                "ns" => 1e9,
+                "us" => 1e6,
+                "ms" => 1e3,
+                _ => 1.0,
+            };
+            parts / (2.0 * time)
         }),
         Work::Stream => value("bw").map(|(rate, unit)| {
-            let scale = if unit.starts_with("GB") { 1.0 } else { 1e-3 };
+            let scale = match unit.as_str() {
+                "GB/sec" => 1.0,
+                "MB/sec" => 1e-3,
+                _ => 1e-9,
+            };
             rate * scale * 8.0
         }),
     })
