@@ -221,3 +221,93 @@ fn faults_strike_as_the_script_says_and_are_replayed() {
         Outcome::of(place.splay(&["run", "app.lua", "-n", "9", "--faults", "trouble.txt"])).ended(4);
     assert!(outcome.err.contains("pause: faults are for `splay sim`"), "{outcome:?}");
 }
+
+/// A register that forgets what it was told: clients read old values.
+const FORGETFUL: &str = r#"
+require "splay.base"
+local rpc, check = require "splay.rpc", require "splay.check"
+local value, old
+function write(v) old, value = value, v return true end
+function read() if math.random(3) == 1 then return old end return value end
+events.run(function()
+  if job.position == 1 then return rpc.server(job.me) end
+  events.sleep(0.5)
+  local history = check.history("store", "register")
+  for round = 1, 30 do
+    local op, ok, got
+    if job.position == 2 then
+      op = history:invoke("write", round)
+      ok = rpc.acall(job.nodes[1], { "write", round })
+      if ok then op:ok() else op:info() end
+    else
+      op = history:invoke("read")
+      ok, got = rpc.acall(job.nodes[1], { "read" })
+      if ok then op:ok(got[1]) else op:fail() end
+    end
+  end
+  os.exit(0)
+end)
+"#;
+
+#[test]
+fn checks_end_a_run_and_tell_how_to_see_it_again() {
+    let place = Place::with(
+        "require 'splay.base' local check = require 'splay.check'\n\
+         local count = 0\n\
+         check.always('few', function() return count < 5, count .. ' are too many' end)\n\
+         events.run(function() events.periodic(1, function() count = count + 1 print(count) end) end)",
+    );
+    let outcome = Outcome::of(place.splay(&["sim", "app.lua", "-n", "2", "--for", "60s"])).ended(1);
+    assert!(outcome.err.contains("splay: 5.000s violated in [1]: few: 5 are too many"), "{outcome:?}");
+    assert!(outcome.err.contains("a check was violated: stopping 2 instances"), "{outcome:?}");
+    assert!(outcome.err.contains("splay: what came last:\n"), "{outcome:?}");
+    assert!(
+        outcome.err.contains("splay: violated at 5s with seed 1; to see it again: splay sim app.lua -n 2")
+    );
+    let outcome = place.run(1, &["--for", "60s"]).ended(1);
+    assert!(outcome.err.contains("violated in [1]: few: 5 are too many"), "{outcome:?}");
+
+    // In time, everywhere, never.
+    place.write(
+        "app.lua",
+        "require 'splay.base' local check = require 'splay.check'\n\
+         check.expose(function() return { leader = job.position < 3 } end)\n\
+         local function leaders(nodes)\n\
+           local n = 0 for _, node in ipairs(nodes) do n = n + (node.state.leader and 1 or 0) end\n\
+           return n <= 1, n .. ' leaders among ' .. #nodes\n\
+         end\n\
+         local which = arg[1]\n\
+         if which == 'global' then check.global('one leader', leaders) end\n\
+         if which == 'eventually' then check.eventually('done', function() return false end, 3) end\n\
+         if which == 'reachable' then check.reachable('the other side') end\n\
+         events.run(function() events.sleep(5) if which == 'unreachable' then check.unreachable('here', 7) end\n\
+           events.sleep(5) end)",
+    );
+    for (which, told) in [
+        ("global", "1.000s violated in [1]: one leader: 2 leaders among 4"),
+        ("eventually", "3.000s violated in [1]: done: not within 3 s"),
+        ("unreachable", "5.000s violated in [1]: here: 7"),
+        ("reachable", "violated: the other side: no instance reached it"),
+    ] {
+        let outcome = Outcome::of(place.splay(&["sim", "app.lua", "-n", "4", "--", which])).ended(1);
+        assert!(outcome.err.contains(told), "{which}: {outcome:?}");
+    }
+    Outcome::of(place.splay(&["sim", "app.lua", "-n", "4", "--", "nothing"])).ended(0);
+}
+
+#[test]
+fn histories_of_all_instances_are_judged_at_the_end() {
+    let place = Place::with(FORGETFUL);
+    let outcome = Outcome::of(place.splay(&["sim", "app.lua", "-n", "4", "--for", "60s"])).ended(1);
+    assert!(outcome.err.contains("violated: store: the register is not linearizable ("), "{outcome:?}");
+    assert!(
+        outcome.err.contains("none of these fits:\n    [") && outcome.err.contains("read() -> "),
+        "{outcome:?}"
+    );
+    let honest = FORGETFUL.replace("math.random(3) == 1", "false");
+    place.write("app.lua", &honest);
+    Outcome::of(place.splay(&["sim", "app.lua", "-n", "4", "--for", "60s"])).ended(0);
+    place.run(4, &["--for", "5s"]).ended(0);
+    place.write("app.lua", FORGETFUL);
+    place.run(4, &["--for", "5s"]).ended(1);
+}

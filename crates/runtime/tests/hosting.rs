@@ -36,7 +36,9 @@ fn run_with(programs: &[&str], job: Option<Job>, max_memory_bytes: Option<usize>
             Report::Output { instance, line, .. } => format!("{instance} {}", String::from_utf8_lossy(&line)),
             Report::ThreadDied { instance, error, cut, .. } => format!("{instance} DIED cut={cut} {error}"),
             Report::Ended { instance, reason, .. } => format!("{instance} END {reason:?}"),
-            Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } => return,
+            Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } | Report::Check { .. } => {
+                return;
+            }
         };
         heard.borrow_mut().push(line);
     };
@@ -193,7 +195,7 @@ fn one_of_three(source: &str) -> (Worker, Rc<RefCell<Vec<String>>>) {
         }
         Report::ThreadDied { error, .. } => heard.borrow_mut().push(format!("DIED {error}")),
         Report::Ended { reason, .. } => heard.borrow_mut().push(format!("END {reason:?}")),
-        Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } => {}
+        Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } | Report::Check { .. } => {}
     };
     let driver = Box::new(RealDriver::new().expect("driver"));
     let mut worker = Worker::new(driver, WorkerConfig::default(), Box::new(sink));

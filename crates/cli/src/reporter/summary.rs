@@ -77,6 +77,9 @@ pub fn short_summary(ledger: &Ledger, folder: &Path, told: bool) -> String {
         Some((number, format!("{what}: {first}")))
     });
     name_some(&mut text, threads, "lost threads");
+    for name in ledger.verdicts().undecided() {
+        let _ = writeln!(text, "splay: {name}: too long a history to tell whether it is linearizable");
+    }
     let _ = writeln!(text, "splay: results in {}", folder.display());
     text
 }

@@ -35,7 +35,7 @@ pub fn run(file: &Path, arguments: &[&str], jobs: Vec<Option<Job>>, limit: Durat
             }
             Report::ThreadDied { error, .. } => outcome.lines.push(format!("thread died: {error}")),
             Report::Ended { reason, .. } => outcome.ends.push(reason),
-            Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } => {}
+            Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } | Report::Check { .. } => {}
         }
     });
     let driver = RealDriver::new().expect("real driver");

@@ -133,7 +133,10 @@ impl Stage {
                 }
                 Report::ThreadDied { instance, error, .. } => format!("{instance} DIED {error}"),
                 Report::Ended { instance, reason, .. } => format!("{instance} END {reason:?}"),
-                Report::Started { .. } | Report::Limit { .. } | Report::Viewed { .. } => return,
+                Report::Started { .. }
+                | Report::Limit { .. }
+                | Report::Viewed { .. }
+                | Report::Check { .. } => return,
             };
             heard.borrow_mut().push(line);
         };
