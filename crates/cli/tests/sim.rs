@@ -236,10 +236,13 @@ events.run(function()
   for round = 1, 30 do
     local op, ok, got
     if job.position == 2 then
+      -- Meanwhile the others read what has long been written.
+      events.sleep(0.1)
       op = history:invoke("write", round)
       ok = rpc.acall(job.nodes[1], { "write", round })
       if ok then op:ok() else op:info() end
     else
+      events.sleep(0.07)
       op = history:invoke("read")
       ok, got = rpc.acall(job.nodes[1], { "read" })
       if ok then op:ok(got[1]) else op:fail() end
@@ -307,7 +310,7 @@ fn histories_of_all_instances_are_judged_at_the_end() {
     let honest = FORGETFUL.replace("math.random(3) == 1", "false");
     place.write("app.lua", &honest);
     Outcome::of(place.splay(&["sim", "app.lua", "-n", "4", "--for", "60s"])).ended(0);
-    place.run(4, &["--for", "5s"]).ended(0);
+    place.run(4, &["--for", "6s"]).ended(0);
     place.write("app.lua", FORGETFUL);
-    place.run(4, &["--for", "5s"]).ended(1);
+    place.run(4, &["--for", "6s"]).ended(1);
 }

@@ -1,6 +1,6 @@
 //! A whole simulated run: instances of one program on one worker in virtual time, recorded.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use splay_protocol::faults::{Fault, Manner, Strike, StrikeId};
 use splay_protocol::seed::instance_seed;
 use splay_protocol::{ListError, ListType, Lists, Node};
 use splay_runtime::driver::Owner;
-use splay_runtime::host::{EndReason, InstanceConfig, Mode, Report, Stream, WorkerConfig};
+use splay_runtime::host::{Check, EndReason, InstanceConfig, Mode, Report, Stream, WorkerConfig};
 use splay_runtime::program::Program;
 use splay_runtime::worker::{Step, Worker};
 
@@ -150,6 +150,8 @@ pub struct Simulation {
     starts: Vec<u32>,
     scenario: Scenario,
     happenings: Vec<Happening>,
+    /// Something that was to hold does not, and nobody has been told yet.
+    violated: Rc<Cell<bool>>,
     /// When the next sample is due.
     sample_at: Duration,
     samples: Vec<Sample>,
@@ -173,7 +175,14 @@ impl Simulation {
         }
         driver.record(recorder.clone());
         let noted = recorder.clone();
+        let violated = Rc::new(Cell::new(false));
+        let violating = violated.clone();
         let told = Box::new(move |report: Report| {
+            if let Report::Check { check, .. } = &report
+                && matches!(**check, Check::Violated { .. })
+            {
+                violating.set(true);
+            }
             note(&mut noted.borrow_mut(), &report);
             sink(report);
         });
@@ -190,6 +199,7 @@ impl Simulation {
             started: 0,
             scenario,
             happenings: Vec::new(),
+            violated,
             sample_at: SAMPLE_EVERY,
             samples: Vec::new(),
         })
@@ -427,11 +437,11 @@ impl Simulation {
         self.start(node);
     }
 
-    /// As [`Simulation::step`], so many times unless there is no more to come.
+    /// As [`Simulation::step`], so many times unless there is no more to come, or a check is violated.
     pub fn steps(&mut self, until: Duration, most: u32) -> io::Result<Progress> {
         for _ in 0..most {
             let progress = self.step(until)?;
-            if progress != Progress::Going || self.now() >= until {
+            if progress != Progress::Going || self.now() >= until || self.violated.take() {
                 return Ok(progress);
             }
         }

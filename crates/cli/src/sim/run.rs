@@ -114,7 +114,6 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
     if let Some(cause) = cause.filter(|_| simulation.live() > 0) {
         run.publish(Event { at: simulation.now(), what: What::Stopping { cause } });
     }
-    let stopped = simulation.now();
     simulation.stop();
     run.hear(&mut simulation, &interrupted);
     run.conclude();
@@ -129,8 +128,8 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
     if let (Err(source), Some(path)) = (simulation.finish(), &args.record) {
         return Err(Failure::Write { path: path.clone(), source });
     }
-    if !run.ledger.verdicts().violations().is_empty() {
-        let _ = io::stderr().write_all(again(&options, stopped, &tail).as_bytes());
+    if let Some(first) = run.ledger.verdicts().violations().first() {
+        let _ = io::stderr().write_all(again(&options, first.at, &tail).as_bytes());
     }
     let (entries, hash) = simulation.fingerprint();
     let (sample, taken) = (simulation.sample(), run.begun.elapsed());
