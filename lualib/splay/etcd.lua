@@ -88,6 +88,9 @@ end
 --- Asks for anything else.
 ---
 --- `cli:request("keys", "GET", "/health").body  --> "{\"health\":\"true\"}"`
+---
+--- Errors: `nil, "reason"`: those of connections, or what came is no HTTP or no JSON. That the
+--- server refuses is no error but an answer: see its `status`.
 ---@async
 ---@param which "keys"|"admin" the server at `host`, or at `peer`
 ---@param method string
@@ -175,6 +178,9 @@ end
 --- `cli:set("/k", { 1, 2 })`
 --- `cli:get("/k").body.node.value  --> { 1, 2 }`
 --- `cli:get("/none").body.errorCode  --> 100`
+---
+--- Errors: as `request`; `nil, "reason"` too for a key that is no string, or a value that is no
+--- JSON.
 ---@async
 ---@param key string
 ---@param consistent boolean? ask the leader (etcd 0.4)
@@ -200,6 +206,8 @@ end
 --- Sets a key.
 ---
 --- `cli:set("/k", "v", 10).body.node.value  --> "\"v\""`
+---
+--- Errors: as `request`; `nil, "reason"` too for a key, value or ttl that can be none.
 ---@async
 ---@param key string
 ---@param value any JSON can have
@@ -212,6 +220,8 @@ function Client:set(key, value, ttl) return write(self, "PUT", key, value, ttl) 
 ---
 --- `cli:setnx("/nx", "v").status  --> 201`
 --- `cli:setnx("/nx", "v").status  --> 412`
+---
+--- Errors: as `request`; `nil, "reason"` too for a key, value or ttl that can be none.
 ---@async
 ---@param key string
 ---@param value any JSON can have
@@ -225,6 +235,8 @@ end
 --- Sets a key that is there, and was last changed at an index.
 ---
 --- `cli:setx("/none", "v").status  --> 404`
+---
+--- Errors: as `set`; `nil, "modifiedIndex must be unsigned integer"`.
 ---@async
 ---@param key string
 ---@param value any JSON can have
@@ -243,6 +255,8 @@ end
 --- Adds a value to a directory, under a name that sorts behind those before.
 ---
 --- `cli:push("/queue", "job").status  --> 201`
+---
+--- Errors: as `request`; `nil, "reason"` too for a key, value or ttl that can be none.
 ---@async
 ---@param key string
 ---@param value any JSON can have
@@ -256,6 +270,8 @@ function Client:push(key, value, ttl) return write(self, "POST", key, value, ttl
 --- `cli:set("/k", "v")`
 --- `cli:delete("/k", "other").status  --> 412`
 --- `cli:delete("/k", "v").status  --> 200`
+---
+--- Errors: as `request`; `nil, "reason"` too for a key, value or index that can be none.
 ---@async
 ---@param key string
 ---@param value any
@@ -295,6 +311,8 @@ end
 --- `local was = cli:set("/k", "v").body.node.modifiedIndex`
 --- `cli:wait("/k", was).body.action  --> "set"`
 --- `cli:wait("/k", was + 1, 1)  --> { status = 408 }`
+---
+--- Errors: as `request`; `nil, "reason"` too for a key, index or timeout that can be none.
 ---@async
 ---@param key string
 ---@param modifiedIndex integer? of the first change that counts; the next if absent
@@ -309,6 +327,8 @@ end
 ---
 --- `local was = cli:set("/d/k", "v").body.node.modifiedIndex`
 --- `cli:waitdir("/d", was).body.node.key  --> "/d/k"`
+---
+--- Errors: as `wait`.
 ---@async
 ---@param key string
 ---@param modifiedIndex integer? of the first change that counts; the next if absent
@@ -323,6 +343,8 @@ end
 ---
 --- `cli:set("/d/k", "v")`
 --- `cli:readdir("/d").body.node.nodes[1].key  --> "/d/k"`
+---
+--- Errors: as `request`; `nil, "reason"` too for a parameter of the wrong type.
 ---@async
 ---@param key string
 ---@param recursive boolean? and all below
@@ -356,6 +378,8 @@ end
 --- Makes a directory.
 ---
 --- `cli:mkdir("/made").body.node.dir  --> true`
+---
+--- Errors: as `request`; `nil, "reason"` too for a key or ttl that can be none.
 ---@async
 ---@param key string
 ---@param ttl integer? seconds it lives; -1: for ever
@@ -367,6 +391,8 @@ function Client:mkdir(key, ttl) return mkdir(self, key, ttl) end
 ---
 --- `cli:mkdirnx("/dnx").status  --> 201`
 --- `cli:mkdirnx("/dnx").status  --> 412`
+---
+--- Errors: as `mkdir`.
 ---@async
 ---@param key string
 ---@param ttl integer? seconds it lives; -1: for ever
@@ -379,6 +405,8 @@ function Client:mkdirnx(key, ttl) return mkdir(self, key, ttl, { "prevExist", "f
 --- `cli:set("/d/k", "v")`
 --- `cli:rmdir("/d").status  --> 403`
 --- `cli:rmdir("/d", true).status  --> 200`
+---
+--- Errors: as `request`; `nil, "reason"` too for a parameter of the wrong type.
 ---@async
 ---@param key string
 ---@param recursive boolean? and all below
@@ -398,6 +426,8 @@ end
 ---
 --- `cli:set("/k", "v")`
 --- `cli:setTTL("/k", 10).body.node.ttl  --> 10`
+---
+--- Errors: as `mkdir`.
 ---@async
 ---@param key string
 ---@param ttl integer seconds; -1: for ever
@@ -426,6 +456,8 @@ end
 ---
 --- `cli:set("/k", "v", 5)`
 --- `cli:refresh("/k", 10).body.node.ttl  --> 10`
+---
+--- Errors: as `set`.
 ---@async
 ---@param key string
 ---@param ttl integer seconds

@@ -235,7 +235,12 @@ end
 
 --- Does a test with another node that takes part, this one as the client.
 ---
---- Errors: as for `run`, and those of the remote call.
+--- ```lua not run: another node is needed
+--- local figures = traffic.test(job.nodes[2], { workload = "tcp_stream", length = 5 })
+--- figures.server.throughput_Mbps  --> such as 94.1
+--- ```
+---
+--- Errors: as for `run`, and those of the remote call. Raises before `start`.
 ---@async
 ---@param node splay.Node
 ---@param settings splay.traffic.settings
@@ -256,7 +261,7 @@ end
 ---@param node splay.Node
 ---@param settings splay.traffic.settings? workload: default tcp_stream; length: of each of the
 --- tests that follow each other, default 10
----@return { stop: fun(self), tests: integer, reason: string? } load
+---@return { stop: fun(self: table), tests: integer, reason: string? } load
 function M.load(node, settings)
   if not offered then error("traffic.start was not called", 2) end
   settings = misc.merge({}, settings or {})

@@ -13,6 +13,8 @@ end
 --- The version of the server.
 ---
 --- `cli:version().body.etcdcluster  --> "3.4.0"`
+---
+--- Errors: as `request`.
 ---@async
 ---@return splay.etcd.Answer? answer nil, "reason"
 ---@return string? reason
@@ -21,6 +23,8 @@ function Client:version() return ask(self, "/version") end
 --- What the leader counts of its followers.
 ---
 --- `cli:statsLeader().body.followers  --> {}`
+---
+--- Errors: as `request`.
 ---@async
 ---@return splay.etcd.Answer? answer nil, "reason"
 ---@return string? reason
@@ -29,6 +33,8 @@ function Client:statsLeader() return ask(self, "/v2/stats/leader") end
 --- What the server says of itself.
 ---
 --- `cli:statsSelf().body.state  --> "StateLeader"`
+---
+--- Errors: as `request`.
 ---@async
 ---@return splay.etcd.Answer? answer nil, "reason"
 ---@return string? reason
@@ -37,6 +43,8 @@ function Client:statsSelf() return ask(self, "/v2/stats/self") end
 --- How often what was done.
 ---
 --- `cli:statsStore().body.watchers  --> 0`
+---
+--- Errors: as `request`.
 ---@async
 ---@return splay.etcd.Answer? answer nil, "reason"
 ---@return string? reason
@@ -45,6 +53,8 @@ function Client:statsStore() return ask(self, "/v2/stats/store") end
 --- The cluster's settings (etcd 0.4).
 ---
 --- `cli:adminConfig().body.activeSize  --> 9`
+---
+--- Errors: as `request`.
 ---@async
 ---@return splay.etcd.Answer? answer nil, "reason"
 ---@return string? reason
@@ -53,6 +63,8 @@ function Client:adminConfig() return self:request("admin", "GET", "/v2/admin/con
 --- Changes the cluster's settings (etcd 0.4).
 ---
 --- `cli:setAdminConfig({ activeSize = 5 }).body.activeSize  --> 5`
+---
+--- Errors: as `request`; `nil, "reason"` too for what is no table or cannot be JSON.
 ---@async
 ---@param config { activeSize: integer?, removeDelay: number?, syncInterval: number? }
 ---@return splay.etcd.Answer? answer nil, "reason"
@@ -67,6 +79,8 @@ end
 --- The cluster's members, or one of them (etcd 0.4).
 ---
 --- `cli:adminMachines().body[1].name  --> "default"`
+---
+--- Errors: as `request`; `nil, "name must be string"`.
 ---@async
 ---@param name string?
 ---@return splay.etcd.Answer? answer nil, "reason"
@@ -79,6 +93,8 @@ end
 --- Removes a member from the cluster (etcd 0.4).
 ---
 --- `cli:removeAdminMachines("other").status  --> 200`
+---
+--- Errors: as `request`; `nil, "name must be string"`.
 ---@async
 ---@param name string
 ---@return splay.etcd.Answer? answer nil, "reason"

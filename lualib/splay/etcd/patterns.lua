@@ -282,6 +282,8 @@ end
 --- Who leads.
 ---
 --- `election:leader()  --> nil, nil`
+---
+--- Errors: `nil, "reason"`: why the server cannot be reached, or what it says.
 ---@async
 ---@return any value of the leader; nil without one, or nil, "reason"
 ---@return integer|string|nil term
@@ -357,6 +359,9 @@ function M.counter(cli, key) return setmetatable({ cli = cli, key = key }, Count
 --- The number; 0 if nobody has added to it.
 ---
 --- `counter:get()  --> 0, nil`
+---
+--- Errors: `nil, "reason"`: why the server cannot be reached, or what it says; "not a number" if
+--- the key has another value.
 ---@async
 ---@return number? value nil, "reason"
 ---@return integer|string|nil index of its last change, nil if there was none
@@ -373,6 +378,8 @@ end
 ---
 --- `counter:add(2)  --> 2`
 --- `counter:add()   --> 3`
+---
+--- Errors: as `get`.
 ---@async
 ---@param amount number? 1 if absent
 ---@return number? value after it; nil, "reason"

@@ -36,6 +36,8 @@ end
 ---
 --- `registry:join("c", { port = 1 })  --> true`
 --- `registry:leave()  --> true`
+---
+--- Errors: `nil, "reason"`: why the server cannot be reached, or what it says.
 ---@async
 ---@param name string without slashes
 ---@param value any? what others see, true if absent
@@ -83,6 +85,8 @@ end
 --- `registry:join("a", 1)`
 --- `registry:members()  --> { a = 1 }`
 --- `registry:leave()  --> true`
+---
+--- Errors: as `join`.
 ---@async
 ---@return table<string, any>? members nil, "reason"
 ---@return string? reason
