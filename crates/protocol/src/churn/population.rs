@@ -1,14 +1,14 @@
 //! The nodes of a script while it is carried out: who is there, who was, and who is chosen to come
 //! or go.
 
+mod pool;
+
 use std::time::Duration;
+
+use pool::Pool;
 
 use super::trace::{Leave, Session, Trace};
 use crate::seed::SplitMix64;
-
-/// Draws before all candidates are looked through: with half of them eligible, one search in
-/// sixty thousand is needed.
-const DRAWS: u32 = 16;
 
 /// What decides who may come and go.
 #[derive(Debug, Clone)]
@@ -49,8 +49,8 @@ pub(super) struct Population {
     rules: Rules,
     numbers: SplitMix64,
     nodes: Vec<Vec<Session>>,
-    up: Vec<u32>,
-    down: Vec<u32>,
+    up: Pool,
+    down: Pool,
 }
 
 impl Population {
@@ -60,8 +60,8 @@ impl Population {
             rules,
             numbers: SplitMix64::new(seed),
             nodes: Vec::new(),
-            up: Vec::new(),
-            down: Vec::new(),
+            up: Pool::default(),
+            down: Pool::default(),
         }
     }
 
@@ -91,13 +91,10 @@ impl Population {
         let room = (self.nodes.len() as u64) < self.rules.max_population;
         let fresh = self.down.is_empty() || self.numbers.unit() < self.rules.replacement_ratio;
         if !(fresh && room) {
-            let (nodes, min_offline) = (&self.nodes, self.rules.min_offline);
-            let rested = |node: u32| match ended(&nodes[node as usize]) {
-                Some(at) => at < now && now - at >= min_offline,
-                None => true,
-            };
-            if let Some(place) = choose(&mut self.numbers, &self.down, rested) {
-                let node = self.down.swap_remove(place);
+            let min_offline = self.rules.min_offline;
+            let rested = |since: Option<Duration>| since.is_none_or(|at| at < now && now - at >= min_offline);
+            if let Some(place) = self.down.choose(&mut self.numbers, rested) {
+                let node = self.down.remove(place);
                 self.start(node, now);
                 return Ok(());
             }
@@ -117,7 +114,7 @@ impl Population {
 
     fn start(&mut self, node: u32, now: Duration) {
         self.nodes[node as usize].push(Session { start: now, end: None });
-        self.up.push(node);
+        self.up.push(node, Some(now));
     }
 
     /// A random node leaves.
@@ -125,25 +122,23 @@ impl Population {
         if self.up.is_empty() {
             return Err(NoLeave::Empty);
         }
-        let (nodes, min_online) = (&self.nodes, self.rules.min_online);
-        let settled = |node: u32| {
-            let start = nodes[node as usize].last().map_or(now, |session| session.start);
-            start < now && now - start >= min_online
-        };
-        let place = match choose(&mut self.numbers, &self.up, settled) {
+        let min_online = self.rules.min_online;
+        let settled =
+            |since: Option<Duration>| since.is_some_and(|start| start < now && now - start >= min_online);
+        let place = match self.up.choose(&mut self.numbers, settled) {
             Some(place) => place,
             // All came at this very instant: one of them does not come at all.
             None if min_online.is_zero() => self.numbers.below(self.up.len() as u32) as usize,
             None => return Err(NoLeave::TooEarly),
         };
-        let node = self.up.swap_remove(place);
+        let node = self.up.remove(place);
         self.end(node, now, leave);
         Ok(())
     }
 
     /// Everybody leaves.
     pub fn stop(&mut self, now: Duration, leave: Leave) {
-        for node in std::mem::take(&mut self.up) {
+        for node in std::mem::take(&mut self.up).into_nodes() {
             self.end(node, now, leave);
         }
     }
@@ -154,7 +149,7 @@ impl Population {
             Some(session) if session.start < now => session.end = Some((now, leave)),
             _ => drop(sessions.pop()),
         }
-        self.down.push(node);
+        self.down.push(node, ended(&self.nodes[node as usize]));
     }
 
     /// The sessions of all who were there, those who came first first.
@@ -167,22 +162,4 @@ impl Population {
 
 fn ended(sessions: &[Session]) -> Option<Duration> {
     sessions.last().and_then(|session| session.end).map(|(at, _)| at)
-}
-
-/// The place of a random one of those that are eligible.
-fn choose(numbers: &mut SplitMix64, all: &[u32], eligible: impl Fn(u32) -> bool) -> Option<usize> {
-    if all.is_empty() {
-        return None;
-    }
-    for _ in 0..DRAWS {
-        let place = numbers.below(all.len() as u32) as usize;
-        if eligible(all[place]) {
-            return Some(place);
-        }
-    }
-    let places: Vec<usize> = (0..all.len()).filter(|&place| eligible(all[place])).collect();
-    match places.len() {
-        0 => None,
-        count => Some(places[numbers.below(count as u32) as usize]),
-    }
 }
