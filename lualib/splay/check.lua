@@ -1,5 +1,5 @@
---- What must hold in a run, checked while it goes on: in any engine, in a few lines. A violation ends
---- the run, with status 1.
+--- What must hold in a run, checked while it goes on: in any engine, in a few lines. A violation
+--- ends the run, with status 1.
 ---
 --- ```lua
 --- local holding = 0
@@ -120,8 +120,8 @@ end
 ---@param reason any? told besides
 function M.unreachable(name, reason) violate(name, reason == nil and "was reached" or reason) end
 
---- Some instance comes here, in some part of the run: call what this gives when it does. A run in which
---- none has violates it.
+--- Some instance comes here, in some part of the run: call what this gives when it does. A run in
+--- which none has violates it.
 ---
 --- ```lua
 --- local repaired = check.reachable("a successor was replaced")
@@ -169,8 +169,8 @@ local function judge(shown)
   end
 end
 
---- A condition over all live instances at the same instant, asked every second of virtual time: in a
---- simulation alone, where an instant is the same for all. Elsewhere nothing is asked.
+--- A condition over all live instances at the same instant, asked every second of virtual time: in
+--- a simulation alone, where an instant is the same for all. Elsewhere nothing is asked.
 ---
 --- ```lua
 --- check.expose(function() return { leader = false } end)
@@ -205,9 +205,9 @@ Operation.__index = Operation
 local History = {}
 History.__index = History
 
---- A history of operations on one object, to which all instances add under the same name. At the end
---- of the run it must be linearizable: some order of the operations, each between its call and its
---- answer, explains all results.
+--- A history of operations on one object, to which all instances add under the same name. At the
+--- end of the run it must be linearizable: some order of the operations, each between its call and
+--- its answer, explains all results.
 ---
 --- | model | operations |
 --- |---|---|
