@@ -52,6 +52,8 @@ const REMEMBERED: Duration = Duration::from_millis(500);
 /// What a leading controller serves.
 struct Leading {
     router: Router,
+    /// A request with its body has to be there within so long.
+    limit: Duration,
     secret: String,
 }
 
@@ -71,13 +73,17 @@ impl Front {
     }
 
     /// From now on this controller leads.
-    pub fn lead(&self, router: Router, secret: String) {
-        let leading = Arc::new(Leading { router, secret });
+    ///
+    /// Requests that take longer than `limit` are answered by the router with an error: what is left
+    /// of their bodies is not waited for either.
+    pub fn lead(&self, router: Router, limit: Duration, secret: String) {
+        let leading = Arc::new(Leading { router, limit, secret });
         *self.leading.write().unwrap_or_else(PoisonError::into_inner) = Some(leading);
     }
 
     /// Answers a request.
     pub async fn serve(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let begun = Instant::now();
         let mut request = request.map(Body::new);
         let passed_on = take(request.headers_mut());
         let leading = self.leading.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -101,7 +107,7 @@ impl Front {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        rest.read().await;
+        rest.read(leading.limit.saturating_sub(begun.elapsed())).await;
         response
     }
 

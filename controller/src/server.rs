@@ -244,6 +244,7 @@ impl Body {
         // Whoever asks is answered before the others send anybody here.
         self.front.lead(
             api::router(App::new(hub, store.clone(), sessions, limits), request),
+            request,
             leader.secret.clone(),
         );
         store.set_leader(&leader).await?;

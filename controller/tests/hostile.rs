@@ -348,7 +348,7 @@ async fn splayds_that_never_answer_are_given_up() {
     mute.host().await;
     let deaf = tokio::spawn(async move { while mute.hear().await.is_some() {} });
     let done = controller.job_is(&id, "failed").await;
-    assert_eq!(done["why"], "1 of 2 splayds did not load it within 2 s: mute");
+    assert_eq!(done["why"], "`mute`, which must take part, did not load it within 2 s");
     deaf.abort();
     // One that does not even answer pings is away, and said to be.
     let silent = Puppet::enrol(&controller, "silent", 1).await;
@@ -411,7 +411,7 @@ async fn slow_and_oversized_requests() {
     });
     let begun = Instant::now();
     assert_eq!(status(reader).await, "HTTP/1.1 400 Bad Request");
-    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     dribble.abort();
     // Those who began and did not go on are gone by now, or soon.
     for stream in idle.into_iter().step_by(2) {

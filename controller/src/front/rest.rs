@@ -14,7 +14,7 @@ use hyper::body::{Body as _, Frame, SizeHint};
 /// So much is read at most.
 const MOST: usize = 64 << 20;
 
-/// And for so long.
+/// And for so long, within the time that the whole request has.
 const LONGEST: Duration = Duration::from_secs(20);
 
 /// The rest of a body; `None`: there is none.
@@ -32,9 +32,9 @@ pub fn share(request: Request<Body>) -> (Request<Body>, Rest) {
 }
 
 impl Rest {
-    /// Reads it and forgets it.
-    pub async fn read(self) {
-        let Some(body) = self.0 else { return };
+    /// Reads it and forgets it, for no longer than is left of the request's time.
+    pub async fn read(self, left: Duration) {
+        let Some(body) = self.0.filter(|_| !left.is_zero()) else { return };
         let read = async {
             let mut shared = Shared(body);
             let mut length = 0;
@@ -46,7 +46,7 @@ impl Rest {
                 }
             }
         };
-        let _ = tokio::time::timeout(LONGEST, read).await;
+        let _ = tokio::time::timeout(left.min(LONGEST), read).await;
     }
 }
 

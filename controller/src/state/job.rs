@@ -322,6 +322,27 @@ impl Job {
         (1..=self.instances()).map(node).collect()
     }
 
+    /// Whether all positions have their splayds, nothing is wrong with any, and some have not loaded.
+    pub fn only_loads(&self) -> bool {
+        let (mut placed, mut loading) = (0, false);
+        for host in self.hosts.values() {
+            let before = placed;
+            for seat in host.seats.values().filter(|seat| seat.position > 0) {
+                if seat.state == InstanceState::Ended {
+                    return false;
+                }
+                placed += 1;
+            }
+            if placed > before {
+                if !host.phase.holds() {
+                    return false;
+                }
+                loading |= host.phase < HostPhase::Loaded;
+            }
+        }
+        loading && placed == self.places.len()
+    }
+
     /// Time for hooks when it is ended.
     pub fn grace_us(&self) -> Micros {
         self.live.grace_us.unwrap_or_else(|| super::micros(self.spec.submission.grace_time))

@@ -118,6 +118,11 @@ impl State {
     pub(super) fn review_loading(&mut self, now: Micros, id: &str) {
         self.drop_absent(now, id);
         let job = &self.jobs[id];
+        let late = job.live.deadline_us.is_some_and(|deadline| now >= deadline);
+        // The usual case by far, with thousands of splayds: some have loaded, the others may yet.
+        if !late && job.only_loads() {
+            return;
+        }
         let placed = |host: &Host| host.seats.values().any(|seat| seat.position > 0);
         // What keeps one from loading would keep another from it: an error of the program.
         let broken = (1..=job.instances()).find_map(|position| {
@@ -144,17 +149,16 @@ impl State {
             .filter(|(_, host)| host.phase < HostPhase::Loaded && placed(host))
             .map(|(splayd, _)| splayd.clone())
             .collect();
-        let late = job.live.deadline_us.is_some_and(|deadline| now >= deadline);
-        if !waiting.is_empty() && late {
-            let seconds = self.timing.load / 1_000_000;
-            for splayd in &waiting {
-                self.drop_host(now, id, splayd, &format!("did not load within {seconds} s"));
-            }
+        let taking = job.active_hosts().filter(|(_, host)| placed(host)).count();
+        if late {
+            let why = format!("did not load it within {} s", self.timing.load / 1_000_000);
+            waiting.iter().for_each(|splayd| self.drop_host(now, id, splayd, &why));
         }
         let job = &self.jobs[id];
         let empty = job.places.iter().filter(|place| place.is_none()).count();
         if empty > 0 {
-            self.replace(now, id, empty);
+            let late = if late { waiting.as_slice() } else { &[] };
+            self.replace(now, id, empty, (late, taking));
         } else if waiting.is_empty() {
             let scheduled = job.spec.submission.scheduled_at.map_or(0, micros);
             let at = (now + self.timing.start_margin).max(scheduled);
@@ -162,8 +166,9 @@ impl State {
         }
     }
 
-    /// Finds other seats for instances whose splayds were lost before the start.
-    fn replace(&mut self, now: Micros, id: &str, empty: usize) {
+    /// Finds other seats for instances whose splayds were lost before the start; `late` ones, of so
+    /// many, because they did not load in time.
+    fn replace(&mut self, now: Micros, id: &str, empty: usize, (late, of): (&[String], usize)) {
         let job = &self.jobs[id];
         let lost: Vec<String> = job.live.excluded.iter().map(|splayd| self.name_of(splayd)).collect();
         let lost = listed(&lost);
@@ -172,8 +177,20 @@ impl State {
             hosts.any(|splayd| splayd.is_called(word))
         };
         let mandatory = job.spec.submission.mandatory.iter().find(|word| !held(word));
+        let seconds = self.timing.load / 1_000_000;
+        let is_late = |word: &String| {
+            late.iter().filter_map(|splayd| self.splayds.get(splayd)).any(|splayd| splayd.is_called(word))
+        };
         let why = match mandatory {
+            _ if job.spec.submission.strict && !late.is_empty() => {
+                let names: Vec<String> = late.iter().map(|splayd| self.name_of(splayd)).collect();
+                let (count, names) = (late.len(), listed(&names));
+                format!("{count} of {of} splayds did not load it within {seconds} s: {names}")
+            }
             _ if job.spec.submission.strict => format!("lost before its start: {lost}"),
+            Some(word) if is_late(word) => {
+                format!("`{word}`, which must take part, did not load it within {seconds} s")
+            }
             Some(word) => format!("`{word}`, which must take part, was lost before the start"),
             None => {
                 let deadline = Some(now + self.timing.deploy);
