@@ -1,5 +1,6 @@
 //! Names that lead nowhere: globals, modules, members of modules.
 
+use super::host::Host;
 use super::names::Module;
 use super::world::{LUA_MODULES, library_names};
 use super::{Code, Finding, View, is_library};
@@ -24,11 +25,12 @@ fn undefined(view: &View<'_>, findings: &mut Vec<Finding>) {
         if view.is_defined(name) || view.facts.tested.contains(name) {
             continue;
         }
+        let instance = view.world.host == Host::Instance;
         let hint = match name.as_str() {
-            "events" | "log" | "misc" | "socket" | "splay" | "coxpcall" => {
+            "events" | "log" | "misc" | "socket" | "splay" | "coxpcall" if instance => {
                 Some("put `require \"splay.base\"` at the top of the file".to_owned())
             }
-            _ if is_library(&format!("splay.{name}")) => {
+            _ if instance && is_library(&format!("splay.{name}")) => {
                 Some(format!("put `local {name} = require \"splay.{name}\"` at the top of the file"))
             }
             _ => {

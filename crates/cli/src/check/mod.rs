@@ -7,11 +7,14 @@ mod calls;
 mod facts;
 mod globals;
 mod holes;
+mod host;
 mod lower;
 mod names;
 mod tree;
 mod waits;
 mod world;
+
+use std::borrow::Cow;
 
 use splay_runtime::program::{Program, ProgramError};
 
@@ -19,6 +22,7 @@ pub use self::facts::Facts;
 pub use self::tree::Place;
 pub use self::world::{Questions, World, ask, is_library};
 
+use self::host::Host;
 use self::names::Names;
 use self::tree::Chunk;
 
@@ -121,16 +125,27 @@ impl Source {
     /// Reads a source. `name` appears in no message.
     pub fn read(name: &str, bytes: &[u8]) -> Source {
         let text = text_of(bytes);
-        let parsed = match Program::from_source(name, bytes, None) {
+        let nbdkit = host::is_nbdkit(&text);
+        let plain = if nbdkit { host::as_lua51(&text) } else { Cow::Borrowed(&*text) };
+        let program = match nbdkit {
+            true => Program::from_source(name, plain.as_bytes(), None),
+            false => Program::from_source(name, bytes, None),
+        };
+        let parsed = match program {
             Err(ProgramError::Syntax { message }) => Err(syntax(&message, &text)),
             Err(other) => Err(syntax(&other.to_string(), &text)),
             Ok(_) => {
-                let tree = lower::read(&text).map(|chunk| {
+                let tree = lower::read(&plain).map(|chunk| {
                     let names = Names::of(&chunk);
                     (chunk, names)
                 });
-                let facts =
+                let mut facts =
                     tree.as_ref().map_or_else(Facts::default, |(chunk, names)| Facts::of(chunk, names));
+                if nbdkit {
+                    // Lua 5.3's libraries are not asked about.
+                    facts.dynamic = true;
+                    facts.members.clear();
+                }
                 Ok(Parsed { tree, facts })
             }
         };
@@ -151,6 +166,7 @@ impl Source {
     pub fn questions(&self) -> Questions {
         let mut questions = Questions::default();
         if let Some(facts) = self.facts() {
+            questions.host = Host::of(facts);
             for (name, _) in &facts.requires {
                 let kind = if is_library(name) { &mut questions.libraries } else { &mut questions.others };
                 kind.insert(name.clone());

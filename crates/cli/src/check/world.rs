@@ -10,6 +10,7 @@ use std::time::Duration;
 use splay_runtime::host::{InstanceConfig, Mode, Stream};
 use splay_runtime::program::Program;
 
+use super::host::{Host, traffic_globals};
 use super::names::Module;
 use crate::engine::{Alone, run_virtual};
 use crate::failure::Failure;
@@ -17,6 +18,8 @@ use crate::failure::Failure;
 /// What is asked.
 #[derive(Debug, Default)]
 pub struct Questions {
+    /// Who runs the file.
+    pub host: Host,
     /// Modules of the libraries that are required.
     pub libraries: BTreeSet<String>,
     /// Other modules: whether `require` would find a file.
@@ -30,6 +33,8 @@ pub struct Questions {
 /// What is known.
 #[derive(Debug, Default)]
 pub struct World {
+    /// Who runs the file.
+    pub host: Host,
     /// Globals there are once the required libraries are loaded.
     pub globals: BTreeSet<String>,
     /// Modules that `require` would not find.
@@ -46,6 +51,7 @@ const MAY_BE: [&str; 2] = ["job", "arg"];
 const PROBE: &str = r#"
 local out, path, cpath = print, package.path, package.cpath
 local require, pcall, type, next = require, pcall, type, next
+local scope = _G
 local function find(name)
   return package.searchpath(name, path) or package.searchpath(name, cpath)
 end
@@ -66,16 +72,41 @@ local function keys(kind, name, t, seen)
 end
 local function member(kind, name, field)
   local ok, t
-  if kind == "required" then ok, t = pcall(require, name) else ok, t = true, _G[name] end
+  if kind == "required" then ok, t = pcall(require, name) else ok, t = true, scope[name] end
   if not ok or type(t) ~= "table" then return end
   local found, value = pcall(function() return t[field] end)
   if found and value == nil then out("absent", kind, name, field) end
   keys(kind, name, t, {})
 end
 local function globals()
-  for key in next, _G do
+  for key in next, scope do
     if type(key) == "string" then out("global", key) end
   end
+end
+-- What the script of an object class sees, as it is told by one.
+local function class()
+  local script = [[
+    function tell__names(_, output)
+      for name, value in pairs(_G) do
+        output:append(name .. "\n")
+        if type(value) == "table" then
+          for field in pairs(value) do output:append(name .. " " .. tostring(field) .. "\n") end
+        end
+      end
+    end
+    cls.register(tell__names)
+  ]]
+  local _, told = require("splay.objstore").open():exec("names", script, "tell__names")
+  scope = {}
+  for name, field in told:gmatch("([^ \n]+) ?([^\n]*)") do
+    if field == "" then
+      scope[name] = scope[name] or true
+    else
+      if type(scope[name]) ~= "table" then scope[name] = {} end
+      scope[name][field] = true
+    end
+  end
+  scope.tell__names = nil
 end
 "#;
 
@@ -105,6 +136,9 @@ pub fn ask(questions: &Questions) -> Result<World, Failure> {
     let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
     questions.libraries.iter().for_each(|name| line("library", &[name]));
     questions.others.iter().filter(|name| plain(name)).for_each(|name| line("other", &[name]));
+    if questions.host == Host::Store {
+        line("class", &[]);
+    }
     line("globals", &[]);
     for (module, field) in questions.members.iter().filter(|(_, field)| plain(field)) {
         match module {
@@ -125,11 +159,15 @@ pub fn ask(questions: &Questions) -> Result<World, Failure> {
         seed: Some(0),
         max_memory_bytes: None,
     };
-    let mut world = World::default();
+    let mut world = World { host: questions.host, ..World::default() };
     let mut hear = |_: Stream, line: &[u8]| world.hear(&String::from_utf8_lossy(line));
     let told = Alone { line: &mut hear, thread_died: &mut |_| {} };
     run_virtual(config, 0, Duration::from_secs(60), told)?;
-    world.globals.extend(MAY_BE.map(str::to_owned));
+    match questions.host {
+        Host::Instance => world.globals.extend(MAY_BE.map(str::to_owned)),
+        Host::Traffic => world.globals = traffic_globals()?.into_iter().collect(),
+        Host::Store => {}
+    }
     Ok(world)
 }
 
