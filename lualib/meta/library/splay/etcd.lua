@@ -37,6 +37,9 @@ local M = {}
 --- Asks for anything else.
 ---
 --- `cli:request("keys", "GET", "/health").body  --> "{\"health\":\"true\"}"`
+---
+--- Errors: `nil, "reason"`: those of connections, or what came is no HTTP or no JSON. That the
+--- server refuses is no error but an answer: see its `status`.
 ---@async
 ---@param which "keys"|"admin" the server at `host`, or at `peer`
 ---@param method string
@@ -53,6 +56,9 @@ function Client:request(which, method, target, body, timeout, kind) end
 --- `cli:set("/k", { 1, 2 })`
 --- `cli:get("/k").body.node.value  --> { 1, 2 }`
 --- `cli:get("/none").body.errorCode  --> 100`
+---
+--- Errors: as `request`; `nil, "reason"` too for a key that is no string, or a value that is no
+--- JSON.
 ---@async
 ---@param key string
 ---@param consistent boolean? ask the leader (etcd 0.4)
@@ -63,6 +69,8 @@ function Client:get(key, consistent) end
 --- Sets a key.
 ---
 --- `cli:set("/k", "v", 10).body.node.value  --> "\"v\""`
+---
+--- Errors: as `request`; `nil, "reason"` too for a key, value or ttl that can be none.
 ---@async
 ---@param key string
 ---@param value any JSON can have
@@ -75,6 +83,8 @@ function Client:set(key, value, ttl) end
 ---
 --- `cli:setnx("/nx", "v").status  --> 201`
 --- `cli:setnx("/nx", "v").status  --> 412`
+---
+--- Errors: as `request`; `nil, "reason"` too for a key, value or ttl that can be none.
 ---@async
 ---@param key string
 ---@param value any JSON can have
@@ -86,6 +96,8 @@ function Client:setnx(key, value, ttl) end
 --- Sets a key that is there, and was last changed at an index.
 ---
 --- `cli:setx("/none", "v").status  --> 404`
+---
+--- Errors: as `set`; `nil, "modifiedIndex must be unsigned integer"`.
 ---@async
 ---@param key string
 ---@param value any JSON can have
@@ -98,6 +110,8 @@ function Client:setx(key, value, ttl, modifiedIndex) end
 --- Adds a value to a directory, under a name that sorts behind those before.
 ---
 --- `cli:push("/queue", "job").status  --> 201`
+---
+--- Errors: as `request`; `nil, "reason"` too for a key, value or ttl that can be none.
 ---@async
 ---@param key string
 ---@param value any JSON can have
@@ -111,6 +125,8 @@ function Client:push(key, value, ttl) end
 --- `cli:set("/k", "v")`
 --- `cli:delete("/k", "other").status  --> 412`
 --- `cli:delete("/k", "v").status  --> 200`
+---
+--- Errors: as `request`; `nil, "reason"` too for a key, value or index that can be none.
 ---@async
 ---@param key string
 ---@param value any
@@ -124,6 +140,8 @@ function Client:delete(key, value, modifiedIndex) end
 --- `local was = cli:set("/k", "v").body.node.modifiedIndex`
 --- `cli:wait("/k", was).body.action  --> "set"`
 --- `cli:wait("/k", was + 1, 1)  --> { status = 408 }`
+---
+--- Errors: as `request`; `nil, "reason"` too for a key, index or timeout that can be none.
 ---@async
 ---@param key string
 ---@param modifiedIndex integer? of the first change that counts; the next if absent
@@ -136,6 +154,8 @@ function Client:wait(key, modifiedIndex, timeout) end
 ---
 --- `local was = cli:set("/d/k", "v").body.node.modifiedIndex`
 --- `cli:waitdir("/d", was).body.node.key  --> "/d/k"`
+---
+--- Errors: as `wait`.
 ---@async
 ---@param key string
 ---@param modifiedIndex integer? of the first change that counts; the next if absent
@@ -148,6 +168,8 @@ function Client:waitdir(key, modifiedIndex, timeout) end
 ---
 --- `cli:set("/d/k", "v")`
 --- `cli:readdir("/d").body.node.nodes[1].key  --> "/d/k"`
+---
+--- Errors: as `request`; `nil, "reason"` too for a parameter of the wrong type.
 ---@async
 ---@param key string
 ---@param recursive boolean? and all below
@@ -159,6 +181,8 @@ function Client:readdir(key, recursive, consistent) end
 --- Makes a directory.
 ---
 --- `cli:mkdir("/made").body.node.dir  --> true`
+---
+--- Errors: as `request`; `nil, "reason"` too for a key or ttl that can be none.
 ---@async
 ---@param key string
 ---@param ttl integer? seconds it lives; -1: for ever
@@ -170,6 +194,8 @@ function Client:mkdir(key, ttl) end
 ---
 --- `cli:mkdirnx("/dnx").status  --> 201`
 --- `cli:mkdirnx("/dnx").status  --> 412`
+---
+--- Errors: as `mkdir`.
 ---@async
 ---@param key string
 ---@param ttl integer? seconds it lives; -1: for ever
@@ -182,6 +208,8 @@ function Client:mkdirnx(key, ttl) end
 --- `cli:set("/d/k", "v")`
 --- `cli:rmdir("/d").status  --> 403`
 --- `cli:rmdir("/d", true).status  --> 200`
+---
+--- Errors: as `request`; `nil, "reason"` too for a parameter of the wrong type.
 ---@async
 ---@param key string
 ---@param recursive boolean? and all below
@@ -193,6 +221,8 @@ function Client:rmdir(key, recursive) end
 ---
 --- `cli:set("/k", "v")`
 --- `cli:setTTL("/k", 10).body.node.ttl  --> 10`
+---
+--- Errors: as `mkdir`.
 ---@async
 ---@param key string
 ---@param ttl integer seconds; -1: for ever
@@ -204,6 +234,8 @@ function Client:setTTL(key, ttl) end
 ---
 --- `cli:set("/k", "v", 5)`
 --- `cli:refresh("/k", 10).body.node.ttl  --> 10`
+---
+--- Errors: as `set`.
 ---@async
 ---@param key string
 ---@param ttl integer seconds
@@ -237,6 +269,8 @@ function M.serve(port, name) end
 --- The version of the server.
 ---
 --- `cli:version().body.etcdcluster  --> "3.4.0"`
+---
+--- Errors: as `request`.
 ---@async
 ---@return splay.etcd.Answer? answer nil, "reason"
 ---@return string? reason
@@ -245,6 +279,8 @@ function Client:version() end
 --- What the leader counts of its followers.
 ---
 --- `cli:statsLeader().body.followers  --> {}`
+---
+--- Errors: as `request`.
 ---@async
 ---@return splay.etcd.Answer? answer nil, "reason"
 ---@return string? reason
@@ -253,6 +289,8 @@ function Client:statsLeader() end
 --- What the server says of itself.
 ---
 --- `cli:statsSelf().body.state  --> "StateLeader"`
+---
+--- Errors: as `request`.
 ---@async
 ---@return splay.etcd.Answer? answer nil, "reason"
 ---@return string? reason
@@ -261,6 +299,8 @@ function Client:statsSelf() end
 --- How often what was done.
 ---
 --- `cli:statsStore().body.watchers  --> 0`
+---
+--- Errors: as `request`.
 ---@async
 ---@return splay.etcd.Answer? answer nil, "reason"
 ---@return string? reason
@@ -269,6 +309,8 @@ function Client:statsStore() end
 --- The cluster's settings (etcd 0.4).
 ---
 --- `cli:adminConfig().body.activeSize  --> 9`
+---
+--- Errors: as `request`.
 ---@async
 ---@return splay.etcd.Answer? answer nil, "reason"
 ---@return string? reason
@@ -277,6 +319,8 @@ function Client:adminConfig() end
 --- Changes the cluster's settings (etcd 0.4).
 ---
 --- `cli:setAdminConfig({ activeSize = 5 }).body.activeSize  --> 5`
+---
+--- Errors: as `request`; `nil, "reason"` too for what is no table or cannot be JSON.
 ---@async
 ---@param config { activeSize: integer?, removeDelay: number?, syncInterval: number? }
 ---@return splay.etcd.Answer? answer nil, "reason"
@@ -286,6 +330,8 @@ function Client:setAdminConfig(config) end
 --- The cluster's members, or one of them (etcd 0.4).
 ---
 --- `cli:adminMachines().body[1].name  --> "default"`
+---
+--- Errors: as `request`; `nil, "name must be string"`.
 ---@async
 ---@param name string?
 ---@return splay.etcd.Answer? answer nil, "reason"
@@ -295,6 +341,8 @@ function Client:adminMachines(name) end
 --- Removes a member from the cluster (etcd 0.4).
 ---
 --- `cli:removeAdminMachines("other").status  --> 200`
+---
+--- Errors: as `request`; `nil, "name must be string"`.
 ---@async
 ---@param name string
 ---@return splay.etcd.Answer? answer nil, "reason"

@@ -48,6 +48,11 @@
 local Server = {}
 
 --- A connected client, as `nbd.connect` returns it. Several threads may use it at the same time.
+---
+--- ```lua
+--- local server = nbd.serve(0, nbd.memory(8192))
+--- local c = nbd.connect("127.0.0.1", server.port)
+--- ```
 ---@class splay.nbd.Client
 ---@field size integer bytes
 ---@field readonly boolean
@@ -162,8 +167,6 @@ function M.connect(host, port, name) end
 --- Reads.
 ---
 --- ```lua
---- local server = nbd.serve(20610, nbd.memory(4096))
---- local c = nbd.connect("127.0.0.1", 20610)
 --- c:pread(2, 100)  --> "\0\0"
 --- server:close()
 --- c:pread(2, 100)  --> nil, "closed"
@@ -178,6 +181,12 @@ function M.connect(host, port, name) end
 function Client:pread(count, offset) end
 
 --- Writes.
+---
+--- `c:pwrite("hello", 512, true)  --> true`
+--- `c:pwrite("hello", 8190)  --> nil, "ENOSPC"`
+---
+--- Errors: `nil, "ENOSPC"` beyond the end, `nil, "EPERM"` if nothing may be written; else as
+--- `pread`.
 ---@async
 ---@param data string
 ---@param offset integer
@@ -187,12 +196,22 @@ function Client:pread(count, offset) end
 function Client:pwrite(data, offset, fua) end
 
 --- Makes what was written durable.
+---
+--- `c:flush()  --> true`
+---
+--- Errors: as `pread`.
 ---@async
 ---@return true? done nil, "reason"
 ---@return string? reason
 function Client:flush() end
 
 --- Gives a range up.
+---
+--- `c:pwrite("hello", 0)`
+--- `c:trim(4096, 0)  --> true`
+--- `c:pread(5, 0)  --> "\0\0\0\0\0"`
+---
+--- Errors: `nil, "EPERM"` if nothing may be written; else as `pread`.
 ---@async
 ---@param count integer bytes
 ---@param offset integer
@@ -201,6 +220,12 @@ function Client:flush() end
 function Client:trim(count, offset) end
 
 --- Makes a range zeroes.
+---
+--- `c:pwrite("hello", 0)`
+--- `c:zero(4, 1)  --> true`
+--- `c:pread(5, 0)  --> "h\0\0\0\0"`
+---
+--- Errors: as `pwrite`.
 ---@async
 ---@param count integer bytes
 ---@param offset integer
@@ -210,6 +235,14 @@ function Client:trim(count, offset) end
 function Client:zero(count, offset, no_hole) end
 
 --- Tells what is allocated, as runs of bytes.
+---
+--- ```lua
+--- c:pwrite("hello", 4096)
+--- c:extents(8192, 0)[1]  --> { length = 4096, hole = true, zero = true }
+--- c:extents(8192, 0)[2]  --> { length = 4096, hole = false, zero = false }
+--- ```
+---
+--- Errors: `nil, "not supported"` if the server does not tell it; else as `pread`.
 ---@async
 ---@param count integer bytes
 ---@param offset integer
@@ -218,6 +251,9 @@ function Client:zero(count, offset, no_hole) end
 function Client:extents(count, offset) end
 
 --- Says good-bye and closes the connection.
+---
+--- `c:close()`
+--- `c:flush()  --> nil, "closed"`
 ---@async
 function Client:close() end
 

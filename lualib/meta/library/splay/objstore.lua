@@ -417,11 +417,12 @@ function Store:stats() end
 --- Errors: `nil, "reason", number`: ESTALE (116) if changes in between are missing, with the
 --- version of the object here as fourth value; EINVAL if they are none; ENOSPC.
 ---@param changes string
+---@param force boolean? a whole object replaces the one here whatever its version
 ---@return "done"|"known"|nil applied nil, "reason", number; "known": it has them, or later ones
 ---@return string? reason
 ---@return integer? number of the error
 ---@return integer? version
-function Store:apply(changes) end
+function Store:apply(changes, force) end
 
 --- All there is of an object, as changes for `apply` of another store.
 ---

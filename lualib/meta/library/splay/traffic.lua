@@ -67,6 +67,16 @@ local M = {}
 ---@return table
 function M.syscalls() end
 
+--- How tests are done here: `native`, in threads of their own, or `cooperative`, where time is
+--- virtual.
+---
+--- `traffic.engine()  --> "cooperative"`
+---
+--- Errors: `nil, "Operation not permitted"` without a grant.
+---@return string? engine
+---@return string? reason
+function M.engine() end
+
 --- Marks a variable of a hook whose values are wanted after the test. Hooks see the value itself,
 --- each worker thread its own; afterwards the table that is returned here holds one for each.
 ---
@@ -115,7 +125,12 @@ function M.start(settings) end
 
 --- Does a test with another node that takes part, this one as the client.
 ---
---- Errors: as for `run`, and those of the remote call.
+--- ```lua not run: another node is needed
+--- local figures = traffic.test(job.nodes[2], { workload = "tcp_stream", length = 5 })
+--- figures.server.throughput_Mbps  --> such as 94.1
+--- ```
+---
+--- Errors: as for `run`, and those of the remote call. Raises before `start`.
 ---@async
 ---@param node splay.Node
 ---@param settings splay.traffic.settings
@@ -133,7 +148,7 @@ function M.test(node, settings) end
 ---@param node splay.Node
 ---@param settings splay.traffic.settings? workload: default tcp_stream; length: of each of the
 --- tests that follow each other, default 10
----@return { stop: fun(self), tests: integer, reason: string? } load
+---@return { stop: fun(self: table), tests: integer, reason: string? } load
 function M.load(node, settings) end
 
 --- Measures from every node to every other, one pair after the other: the latency with tcp_rr, then

@@ -183,6 +183,8 @@ function Election:resign() end
 --- Who leads.
 ---
 --- `election:leader()  --> nil, nil`
+---
+--- Errors: `nil, "reason"`: why the server cannot be reached, or what it says.
 ---@async
 ---@return any value of the leader; nil without one, or nil, "reason"
 ---@return integer|string|nil term
@@ -221,6 +223,9 @@ function M.counter(cli, key) end
 --- The number; 0 if nobody has added to it.
 ---
 --- `counter:get()  --> 0, nil`
+---
+--- Errors: `nil, "reason"`: why the server cannot be reached, or what it says; "not a number" if
+--- the key has another value.
 ---@async
 ---@return number? value nil, "reason"
 ---@return integer|string|nil index of its last change, nil if there was none
@@ -230,6 +235,8 @@ function Counter:get() end
 ---
 --- `counter:add(2)  --> 2`
 --- `counter:add()   --> 3`
+---
+--- Errors: as `get`.
 ---@async
 ---@param amount number? 1 if absent
 ---@return number? value after it; nil, "reason"
@@ -253,6 +260,8 @@ function M.registry(cli, dir, opts) end
 ---
 --- `registry:join("c", { port = 1 })  --> true`
 --- `registry:leave()  --> true`
+---
+--- Errors: `nil, "reason"`: why the server cannot be reached, or what it says.
 ---@async
 ---@param name string without slashes
 ---@param value any? what others see, true if absent
@@ -272,6 +281,8 @@ function Registry:leave() end
 --- `registry:join("a", 1)`
 --- `registry:members()  --> { a = 1 }`
 --- `registry:leave()  --> true`
+---
+--- Errors: as `join`.
 ---@async
 ---@return table<string, any>? members nil, "reason"
 ---@return string? reason
