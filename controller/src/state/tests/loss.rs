@@ -59,6 +59,24 @@ fn those_that_do_not_load_in_time_are_replaced_and_broken_programs_are_not() {
     assert_eq!(world.job("j").0, JobState::Running);
     let after = world.state.jobs()["j"].who_hosts();
     assert!(after[0] != places[0] && after[1] == places[1], "{after:?}");
+    // Where nobody may take their part, the job tells who did not load.
+    for (id, strict) in [("strict", true), ("mandatory", false)] {
+        let mut world = World::new(3, 1);
+        world.slow = (1..=3).map(|n| format!("s{n}")).collect();
+        let mandatory = if strict { vec![] } else { vec!["name-s2".to_owned()] };
+        world.submit(id, Submission { factor: 1.0, strict, mandatory, ..ask(2) });
+        let hosts = world.state.jobs()[id].who_hosts();
+        let loads = hosts.iter().flatten().find(|splayd| *splayd != "s2").unwrap().clone();
+        let late = hosts.iter().flatten().find(|splayd| **splayd != loads).unwrap().clone();
+        let now = world.now;
+        world.report(&loads, now, Event::Ready(JobReady { job: id.into() }));
+        world.sleep(61.0);
+        let why = match strict {
+            true => format!("1 of 2 splayds did not load it within 60 s: name-{late}"),
+            false => "`name-s2`, which must take part, did not load it within 60 s".to_owned(),
+        };
+        assert_eq!(world.job(id), (JobState::Failed, why.as_str()));
+    }
     let mut world = World::new(2, 1);
     world.slow = vec!["s1".into(), "s2".into()];
     world.submit("k", Submission { factor: 1.0, ..ask(1) });

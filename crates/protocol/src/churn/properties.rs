@@ -13,7 +13,8 @@ const S: fn(u64) -> Duration = Duration::from_secs;
 fn quantity() -> impl Strategy<Value = Quantity> {
     prop_oneof![
         (0u32..40).prop_map(|n| Quantity::Nodes(n.into())),
-        (0u32..2000).prop_map(|n| Quantity::Percent(f64::from(n) / 8.0)),
+        // More would grow, rule by rule, to as many starts and stops as there may be, which takes minutes.
+        (0u32..1000).prop_map(|n| Quantity::Percent(f64::from(n) / 8.0)),
     ]
 }
 
@@ -36,7 +37,7 @@ fn rule() -> impl Strategy<Value = Rule> {
         3 => Just(Action::Const),
         1 => leave().prop_map(Action::Stop),
     ];
-    let churn = (quantity(), proptest::option::of(1u64..600), leave())
+    let churn = (quantity(), proptest::option::of(10u64..600), leave())
         .prop_map(|(quantity, per, leave)| Churn { quantity, per: per.map(S), leave });
     let place = script::Place { line: 1, text: String::new(), from: 0, to: 0 };
     (when, action, proptest::option::of(churn)).prop_map(move |(when, action, churn)| Rule {
