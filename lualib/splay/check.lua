@@ -63,7 +63,9 @@ local function install()
 end
 
 local function named(name, fn, which)
-  if type(name) ~= "string" then error("bad argument #1 to '" .. which .. "' (a name expected)", 3) end
+  if type(name) ~= "string" then
+    error("bad argument #1 to '" .. which .. "' (a name expected)", 3)
+  end
   if type(fn) ~= "function" then
     error("bad argument #2 to '" .. which .. "' (a function expected)", 3)
   end

@@ -1,5 +1,5 @@
--- Tests of splay.check, as far as it can be tested without ending the run: what is violated is told to the
--- host, and so is tested from there.
+-- Tests of splay.check, as far as it can be tested without ending the run: what is violated is
+-- told to the host, and so is tested from there.
 local check = require "splay.check"
 local events = require "splay.events"
 local misc = require "splay.misc"
@@ -50,7 +50,8 @@ describe("histories", function()
     local h = check.history("a register", "register")
     ok, reason = pcall(h.invoke, h, "push", 1)
     expect(ok).is_false()
-    expect(reason:find("a register has no operation `push` of 1 arguments", 1, true) ~= nil).is_true()
+    local told = "a register has no operation `push` of 1 arguments"
+    expect(reason:find(told, 1, true) ~= nil).is_true()
   end)
 
   it("end an operation once", function()

@@ -282,7 +282,7 @@ fn observed<'a>(operations: &[&'a Operation]) -> FxHashMap<&'a Value, u64> {
 
 /// Leaves out what nobody knows to have happened and nobody saw: if an order with it explains the
 /// rest, so does the order without it. Not so where a comparison may have failed because of it.
-fn needed<'a>(model: Model, operations: Vec<&'a Operation>) -> Vec<&'a Operation> {
+fn needed(model: Model, operations: Vec<&Operation>) -> Vec<&Operation> {
     let compared = operations.iter().any(|operation| operation.name == "cas");
     let seen = observed(&operations);
     let idle = |operation: &Operation| match (model, written(operation)) {

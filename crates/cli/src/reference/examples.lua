@@ -139,7 +139,7 @@ local function program(code, expectations)
     local at = last_expression(source)
     local before = at and source:sub(1, at - 1) or ""
     local what = at and "return " .. source:sub(at) or source
-    out[#out + 1] = ("%s check(%d, printed(), pcall(function() %s\nend))"):format(
+    out[#out + 1] = ("%s _check(%d, printed(), pcall(function() %s\nend))"):format(
       before, #expectations, what)
     piece = {}
   end
@@ -167,7 +167,7 @@ function example(name, begin, code)
   test.it(("%s, example %d"):format(name, count[name]), function()
     local expectations = {}
     local text = program((begin and begin .. "\n" or "") .. code, expectations)
-    local source = "local check, printed = ...\n" .. text
+    local source = "local _check, printed = ...\n" .. text
     local run, reason = loadstring(source, "=example")
     if not run then error(reason .. "\n" .. source, 0) end
     printed, print = {}, keep
