@@ -2,7 +2,7 @@
 //! is dropped when it is opened; damage anywhere else is an error. A log that has grown is written
 //! anew beside the old one and takes its place at once.
 //!
-//! `objects.N` (N: a generation, 16 hexadecimal digits) begins with [`MAGIC`]; then records: marker,
+//! `objects.N` (N: a generation, 16 hexadecimal digits) begins with eight bytes of its own; then records: marker,
 //! length, CRC-32 of the length and the payload (each four bytes, little-endian), payload.
 
 use std::collections::BTreeSet;

@@ -167,7 +167,7 @@ pub struct Ctx {
     pub(super) limits_told: RefCell<Vec<&'static str>>,
     pub(super) machine: super::machine::Machine,
     /// It checks something after each turn: see [`crate::core::check`].
-    pub checks: Cell<bool>,
+    pub(crate) checks: Cell<bool>,
     /// State of native modules, by type.
     extensions: RefCell<Vec<Rc<dyn std::any::Any>>>,
 }
