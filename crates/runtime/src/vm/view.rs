@@ -36,7 +36,11 @@ impl Ctx {
         let top = stack.top();
         stack.reserve(16);
         raw_field(stack, ffi::LUA_GLOBALSINDEX, "view");
-        let view = if stack.kind(-1) == Kind::Table { self.read_fields(stack, top + 1) } else { None };
+        let read = || if stack.kind(-1) == Kind::Table { self.read_fields(stack, top + 1) } else { None };
+        let view = match &self.heap {
+            Some(heap) => heap.with_room(read),
+            None => read(),
+        };
         stack.set_top(top);
         view
     }
