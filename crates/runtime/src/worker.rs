@@ -258,6 +258,9 @@ impl Worker {
 
     /// Has those instances that look at all (`check.global`) do so; each is known by its number.
     pub fn look_around(&mut self) {
+        if !self.totals.looks.get() {
+            return;
+        }
         let instances: Vec<(InstanceNumber, &Instance)> =
             self.seats.iter().filter_map(|seat| Some((seat.number, seat.instance.as_ref()?))).collect();
         if !instances.iter().any(|(_, instance)| instance.looks()) {

@@ -165,6 +165,7 @@ native! {
     fn look(cx, stack) {
         stack.push_value(1);
         cx.extension::<Installed>().judge.set(stack.store());
+        cx.totals.looks.set(true);
         Ok(Return::Values(0))
     }
 

@@ -32,6 +32,8 @@ pub struct Counters {
 /// What the instances of a worker did together.
 #[derive(Debug, Default)]
 pub struct Totals {
+    /// Some instance has asked to look at all (`check.global`).
+    pub looks: Cell<bool>,
     /// Remote calls made.
     pub calls_made: Cell<u64>,
 }
