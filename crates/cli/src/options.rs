@@ -122,13 +122,13 @@ impl Options {
             list_size: args.list_size.filter(|&size| size > 0),
             // 32 random bits: enough to differ, short enough to retype.
             seed: args.seed.unwrap_or_else(|| rand::random::<u32>().into()),
-            churn: args.scenario.churn.clone(),
+            churn: args.churn.churn.clone(),
             faults: None,
             churn_seed: churn.and_then(|churn| match churn.origin {
                 Origin::Script { seed, .. } => Some(seed),
                 Origin::Trace => None,
             }),
-            grace: args.scenario.grace,
+            grace: args.churn.grace,
             time_limit: args.time_limit,
             sandbox: args.sandbox,
             topology: args.topology.clone(),
@@ -157,7 +157,24 @@ impl Options {
 
     /// The command line that says all of this.
     fn spell_out(&self) -> Vec<String> {
-        let mut words = vec!["splay".to_owned(), "run".to_owned(), self.app.display().to_string()];
+        let mut own = vec![
+            ("--first-port", self.first_port.to_string()),
+            ("--workers", self.workers.to_string()),
+            ("--jit", if self.jit { "on" } else { "off" }.to_owned()),
+            ("--slice", self.slice.map_or("off".to_owned(), duration_text)),
+        ];
+        if let Some(topology) = &self.topology {
+            own.push(("--topology", topology.clone()));
+            if self.topology_places == PlaceOrder::Shuffled {
+                own.push(("--topology-places", "shuffled".to_owned()));
+            }
+        }
+        self.words("run", own)
+    }
+
+    /// The command line of a command that runs applications: what all of them have, and its own options.
+    pub fn words(&self, command: &str, own: Vec<(&str, String)>) -> Vec<String> {
+        let mut words = vec!["splay".to_owned(), command.to_owned(), self.app.display().to_string()];
         let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
         match &self.churn {
             Some(churn) => option("--churn", churn.display().to_string()),
@@ -166,10 +183,12 @@ impl Options {
         if let Some(seed) = self.churn_seed {
             option("--churn-seed", seed.to_string());
         }
-        if self.churn.is_some() {
+        if let Some(faults) = &self.faults {
+            option("--faults", faults.display().to_string());
+        }
+        if self.churn.is_some() || self.faults.is_some() {
             option("--grace", duration_text(self.grace));
         }
-        option("--first-port", self.first_port.to_string());
         option("--list-type", self.list_type.name().to_owned());
         if let Some(size) = self.list_size {
             option("--list-size", size.to_string());
@@ -178,15 +197,7 @@ impl Options {
         if let Some(limit) = self.time_limit {
             option("--for", duration_text(limit));
         }
-        option("--workers", self.workers.to_string());
-        if let Some(topology) = &self.topology {
-            option("--topology", topology.clone());
-            if self.topology_places == PlaceOrder::Shuffled {
-                option("--topology-places", "shuffled".to_owned());
-            }
-        }
-        option("--jit", if self.jit { "on" } else { "off" }.to_owned());
-        option("--slice", self.slice.map_or("off".to_owned(), duration_text));
+        own.into_iter().for_each(|(name, value)| option(name, value));
         if let Some(limit) = self.max_memory_bytes {
             option("--memory", limit.to_string());
         }

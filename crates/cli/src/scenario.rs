@@ -11,9 +11,9 @@ use crate::churn::{self, Loaded};
 use crate::failure::Failure;
 use crate::quantity::duration;
 
-/// Options of commands that run applications.
+/// `--churn`, and what belongs to it.
 #[derive(Debug, Clone, Args)]
-pub struct ScenarioArgs {
+pub struct ChurnArgs {
     /// Start and stop instances as this trace or script says (`splay help churn`); there are as many
     /// as it has nodes.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -24,7 +24,14 @@ pub struct ScenarioArgs {
     /// How long job.on_stop may take when an instance leaves gracefully.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
     pub grace: Duration,
-    /// Let go wrong, in `splay sim`, what the rules of this script say (docs/reference/faults.md).
+}
+
+/// What is done to a simulated run.
+#[derive(Debug, Clone, Args)]
+pub struct ScenarioArgs {
+    #[command(flatten)]
+    pub churn: ChurnArgs,
+    /// Let go wrong what the rules of this script say (docs/reference/faults.md).
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub faults: Option<PathBuf>,
 }
@@ -34,6 +41,8 @@ pub struct ScenarioArgs {
 pub struct Scenario {
     /// Who is there when.
     pub churn: Option<Loaded>,
+    /// The file of churn, if something is odd about it.
+    odd: Option<PathBuf>,
     /// The script that has rules of faults, and its file.
     faults: Option<(PathBuf, Script)>,
 }
@@ -63,7 +72,7 @@ impl Scenario {
         if comes_and_goes || needs_churn {
             let settings = Settings { seed: churn_seed, ..Settings::default() };
             let loaded = churn::interpret(&text, &settings).map_err(wrong)?;
-            churn::warn(path, &loaded.warnings);
+            self.odd = (!loaded.warnings.is_empty()).then(|| path.to_owned());
             if self.churn.replace(loaded).is_some() {
                 let message = format!("{}: --churn says already who comes and goes", path.display());
                 return Err(Failure::Usage(message));
@@ -76,6 +85,13 @@ impl Scenario {
             return Err(Failure::Usage(message));
         }
         Ok(())
+    }
+
+    /// Tells what is odd about the file of churn, on standard error.
+    pub fn warn(&self) {
+        if let (Some(path), Some(churn)) = (&self.odd, &self.churn) {
+            churn::warn(path, &churn.warnings);
+        }
     }
 
     /// When each node is there.

@@ -216,9 +216,9 @@ fn faults_strike_as_the_script_says_and_are_replayed() {
     place.write("trouble.txt", "at 1s pause {9}\n");
     let outcome = Outcome::of(place.splay(&words)).ended(4);
     assert!(outcome.err.contains("trouble.txt:1:7: there is no node 9: the run has 4"), "{outcome:?}");
-    // Those that need a simulation are refused elsewhere.
-    let outcome =
-        Outcome::of(place.splay(&["run", "app.lua", "-n", "9", "--faults", "trouble.txt"])).ended(4);
+    // They need a simulation, and are refused elsewhere.
+    place.write("trouble.txt", "at 0s join 9\nat 1s pause {9}\n");
+    let outcome = Outcome::of(place.splay(&["run", "app.lua", "--churn", "trouble.txt"])).ended(4);
     assert!(outcome.err.contains("pause: faults are for `splay sim`"), "{outcome:?}");
 }
 

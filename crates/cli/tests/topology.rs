@@ -1,9 +1,12 @@
-//! `splay topology`, and the network options of `splay sim`, judged by what they print.
+//! `splay topology`, and the network options of `splay sim` and `splay run`, judged by what they print.
+
+mod support;
 
 use std::path::Path;
 
 use assert_cmd::Command;
 use predicates::str::{contains, starts_with};
+use support::{Place, without_prefix};
 
 fn splay(folder: &Path, arguments: &[&str]) -> assert_cmd::assert::Assert {
     Command::cargo_bin("splay").unwrap().current_dir(folder).args(arguments).assert()
@@ -102,4 +105,61 @@ fn simulations_run_on_topologies() {
     splay(folder, &["sim", "ping.lua", "--latency", "pareto(1ms,1)"])
         .code(2)
         .stderr(contains("is not a shape"));
+}
+
+/// What the second instance measures of the way to the first, by whichever library.
+const DISTANCE: &str = r#"
+require "splay.base"
+local rpc = require "splay.rpc"
+local urpc = require "splay.urpc"
+events.run(function()
+  if job.position == 1 then
+    rpc.server(job.me)
+    urpc.server(job.me)
+    events.sleep(60)
+  end
+  events.sleep(0.3)
+  for name, how in pairs({ stream = rpc, datagram = urpc }) do
+    local best = 100
+    for n = 1, 6 do
+      local before = misc.time()
+      assert(how.ping(job.nodes[1], 20))
+      best = math.min(best, misc.time() - before)
+    end
+    print(name .. " " .. best)
+  end
+  os.exit(0)
+end)
+"#;
+
+#[test]
+fn instances_are_as_far_apart_as_a_topology_says() {
+    let place = Place::with(DISTANCE);
+    for workers in ["1", "2"] {
+        let words = ["--topology", "star:latency=15ms", "--workers", workers, "--for", "6s"];
+        let outcome = place.run(2, &words);
+        let lines: Vec<String> = outcome.out.lines().map(|line| without_prefix(line).1.to_owned()).collect();
+        // Two links of 15 ms each, there and back; `rpc` connects for each call. A busy machine is
+        // late, never early.
+        for (name, least) in [("stream ", 0.1199), ("datagram ", 0.0599)] {
+            let found = lines.iter().find_map(|line| line.strip_prefix(name)).expect(name);
+            let best: f64 = found.parse().unwrap();
+            assert!((least..least + 0.06).contains(&best), "{name}{best}: {outcome:?}");
+        }
+    }
+    assert_eq!(place.result("places.csv"), "position,place\n1,\"p1\"\n2,\"p2\"\n");
+    assert!(place.result("topology.txt").contains("virtnode"));
+    let options: serde_json::Value = serde_json::from_str(&place.result("options.json")).unwrap();
+    assert_eq!(options["emulated_topology"], "star:latency=15ms");
+}
+
+#[test]
+fn a_topology_that_is_none_is_told_with_its_line() {
+    let place = Place::with("print 'never'");
+    std::fs::write(place.path().join("bad.csv"), "0,5\n5,x\n").unwrap();
+    let outcome = place.run(2, &["--topology", "bad.csv"]).ended(4);
+    assert!(outcome.err.contains("bad.csv:2: "), "{outcome:?}");
+    place.run(2, &["--topology", "nowhere.xml"]).ended(3);
+    let outcome = place.run(3, &["--topology", "star:n=2"]).ended(2);
+    assert!(outcome.err.contains("star:n=2 has places for 2 instances, not for 3"), "{outcome:?}");
 }

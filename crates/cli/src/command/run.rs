@@ -29,7 +29,7 @@ use crate::reporter::attached::Attached;
 use crate::reporter::terminal::Verbosity;
 use crate::reporter::{Reporters, Style};
 use crate::results::Results;
-use crate::scenario::{Scenario, ScenarioArgs};
+use crate::scenario::{ChurnArgs, Scenario};
 use crate::trace::Sources;
 use crate::{interrupt, preflight};
 
@@ -93,7 +93,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "K")]
     pub list_size: Option<u32>,
     #[command(flatten)]
-    pub scenario: ScenarioArgs,
+    pub churn: ChurnArgs,
     /// Stop everything after this time: 60, 500ms, 60s, 1m30s, 2h.
     #[arg(long = "for", value_name = "TIME", value_parser = positive_duration)]
     pub time_limit: Option<Duration>,
@@ -202,8 +202,9 @@ pub enum Jit {
 
 /// Runs the application and reports on it.
 pub fn execute(args: RunArgs) -> Result<ExitCode, Failure> {
-    let ScenarioArgs { churn, churn_seed, faults, .. } = &args.scenario;
-    let scenario = Scenario::load(churn.as_deref(), *churn_seed, faults.as_deref())?;
+    let ChurnArgs { churn, churn_seed, .. } = &args.churn;
+    let scenario = Scenario::load(churn.as_deref(), *churn_seed, None)?;
+    scenario.warn();
     scenario.without_faults("faults are for `splay sim`")?;
     let churn = scenario.churn.as_ref();
     check_size(churn)?;

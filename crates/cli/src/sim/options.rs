@@ -17,7 +17,7 @@ use crate::command::sim::SimArgs;
 use crate::failure::Failure;
 use crate::options::{Options, SANDBOX_MEMORY_BYTES, Simulated, check_only};
 use crate::quantity::{duration_text, positive_duration};
-use crate::scenario::{Scenario, ScenarioArgs};
+use crate::scenario::{ChurnArgs, Scenario, ScenarioArgs};
 
 /// `--cpu-model`: what computing costs in virtual time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,7 +41,14 @@ impl FromStr for CpuModel {
 impl Options {
     /// The options of a simulated run.
     pub fn simulated(args: &SimArgs) -> Result<Options, Failure> {
-        let loaded = scenario(&args.scenario)?;
+        let ScenarioArgs { churn: ChurnArgs { churn, churn_seed, grace }, faults } = &args.scenario;
+        // It is read again for each process and for each replay.
+        if [churn, faults].into_iter().flatten().any(|path| path.as_os_str() == "-") {
+            return Err(Failure::Usage(
+                "--churn and --faults of a simulation need files: it is repeated".into(),
+            ));
+        }
+        let loaded = Scenario::load(churn.as_deref(), *churn_seed, faults.as_deref())?;
         let instances = loaded.churn.as_ref().map_or(args.instances, |churn| churn.trace.nodes());
         check_only(args.only.as_ref(), instances)?;
         loaded.plan(instances, args.seed)?;
@@ -57,10 +64,10 @@ impl Options {
             list_type: args.list_type.into(),
             list_size: args.list_size.filter(|&size| size > 0),
             seed: args.seed,
-            churn: args.scenario.churn.clone(),
-            churn_seed: args.scenario.churn_seed,
-            faults: args.scenario.faults.clone(),
-            grace: args.scenario.grace,
+            churn: churn.clone(),
+            churn_seed: *churn_seed,
+            faults: faults.clone(),
+            grace: *grace,
             time_limit: Some(args.time_limit),
             sandbox: args.sandbox,
             topology: None,
@@ -81,59 +88,21 @@ impl Options {
     }
 }
 
-/// Reads the files of churn and faults.
-fn scenario(args: &ScenarioArgs) -> Result<Scenario, Failure> {
-    Scenario::load(args.churn.as_deref(), args.churn_seed, args.faults.as_deref())
-}
-
 /// The command line that says all of this.
 fn words(options: &Options) -> Vec<String> {
-    let mut words = vec!["splay".to_owned(), "sim".to_owned(), options.app.display().to_string()];
-    let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
-    match &options.churn {
-        Some(churn) => option("--churn", churn.display().to_string()),
-        None => option("-n", options.instances.to_string()),
-    }
-    if let Some(seed) = options.churn_seed {
-        option("--churn-seed", seed.to_string());
-    }
-    if let Some(faults) = &options.faults {
-        option("--faults", faults.display().to_string());
-    }
-    if options.churn.is_some() || options.faults.is_some() {
-        option("--grace", duration_text(options.grace));
-    }
-    option("--port", options.first_port.to_string());
-    option("--list-type", options.list_type.name().to_owned());
-    if let Some(size) = options.list_size {
-        option("--list-size", size.to_string());
-    }
-    option("--seed", options.seed.to_string());
-    if let Some(limit) = options.time_limit {
-        option("--for", duration_text(limit));
-    }
+    let mut own = vec![("--port", options.first_port.to_string())];
     if let Some(Simulated { network, resume_cost }) = &options.simulation {
-        for (name, text) in network.words() {
-            option(name, text);
-        }
+        own.extend(network.words());
         if !resume_cost.is_zero() {
-            option("--cpu-model", format!("resume={}", duration_text(*resume_cost)));
+            own.push(("--cpu-model", format!("resume={}", duration_text(*resume_cost))));
         }
     }
-    if let Some(limit) = options.max_memory_bytes {
-        option("--memory", limit.to_string());
-    }
-    for kind in &options.plot {
-        option("--plot", kind.name().to_owned());
-    }
-    if options.sandbox {
-        words.push("--sandbox".to_owned());
-    }
-    if !options.arguments.is_empty() {
-        words.push("--".to_owned());
-        words.extend(options.arguments.iter().cloned());
-    }
-    words
+    options.words("sim", own)
+}
+
+/// The files of churn and faults that options name.
+pub fn scenario(options: &Options) -> Result<Scenario, Failure> {
+    Scenario::load(options.churn.as_deref(), options.churn_seed, options.faults.as_deref())
 }
 
 /// The network that options ask for; reads or generates its topology.
@@ -142,18 +111,17 @@ pub fn network(options: &Options) -> Result<NetworkConfig, Failure> {
     simulated.network.config(options.instances, options.seed)
 }
 
-/// The simulation that options ask for, on their [`network`]. `files` gives an instance of the sandbox the folder of
+/// The simulation that options ask for, with their [`scenario()`], on their [`network()`]. `files` gives an instance of the sandbox the folder of
 /// its files.
 pub fn configuration(
     options: &Options,
+    scenario: &Scenario,
     program: Arc<Program>,
     network: NetworkConfig,
     files: impl FnMut(u32) -> Result<PathBuf, Failure>,
 ) -> Result<SimulationConfig, Failure> {
     let simulated = options.simulation.as_ref().expect("options of a simulated run");
-    let Options { churn, churn_seed, faults, .. } = options;
-    let loaded = Scenario::load(churn.as_deref(), *churn_seed, faults.as_deref())?;
-    let faults = loaded.plan(options.instances, options.seed)?;
+    let faults = scenario.plan(options.instances, options.seed)?;
     let modes = match options.sandbox {
         true => {
             let folders: Vec<PathBuf> = (1..=options.instances).map(files).collect::<Result<_, _>>()?;
@@ -175,7 +143,7 @@ pub fn configuration(
         modes,
         resume_cost: simulated.resume_cost,
         network,
-        scenario: ScenarioConfig { schedule: loaded.schedule(), faults, grace: options.grace },
+        scenario: ScenarioConfig { schedule: scenario.schedule(), faults, grace: options.grace },
         ..SimulationConfig::new(program)
     })
 }

@@ -109,7 +109,8 @@ impl Setup {
             }
         };
         let network = options::network(&self.options)?;
-        let config = options::configuration(&self.options, self.program, network, files)?;
+        let scenario = options::scenario(&self.options)?;
+        let config = options::configuration(&self.options, &scenario, self.program, network, files)?;
         let simulation = Simulation::new(config, Recorder::checking(self.reader), |_| {})?;
         Ok((simulation, self.scratch))
     }

@@ -64,6 +64,8 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
     let options = Options::simulated(args)?;
     let program = Arc::new(Program::load(&options.app)?);
     let network = options::network(&options)?;
+    let scenario = options::scenario(&options)?;
+    scenario.warn();
     let recorder = match &args.record {
         Some(path) => recording::create(path, &options, &program)?,
         None => Recorder::new(),
@@ -90,7 +92,8 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = interrupted.clone();
     interrupt::watch(move || flag.store(true, Ordering::Relaxed)).map_err(Failure::Worker)?;
-    let config = options::configuration(&options, program, network, |instance| results.sandbox(instance))?;
+    let config =
+        options::configuration(&options, &scenario, program, network, |instance| results.sandbox(instance))?;
     let heard = run.reports.clone();
     let sink = move |report| heard.borrow_mut().push_back(report);
     let mut simulation = Simulation::new(config, recorder, sink)?;
