@@ -4,7 +4,7 @@ rpc = require"splay.rpc"
 
 if not job then -- run by hand: position, number of nodes
   local utils = require"splay.utils"
-  job = utils.generate_job(tonumber(arg[1]), tonumber(arg[2]), 20001)
+  job = utils.generate_job(tonumber(arg[1]), tonumber(arg[2]), 9001)
 end
 
 function count_words(text)
